@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The calls on a handle: 0 or a negative errno. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct npheap {
+	int fd;
+	int prot;
+};
+
+/* A file that is no heap knows none of the commands, not even the harmless. */
+static int check_heap(int fd)
+{
+	uint64_t size;
+
+	return npheap_uapi_size(fd, 0, &size) ? -ENOTTY : 0;
+}
+
+static int open_heap(const char *path, int mode)
+{
+	int fd, rc;
+
+	fd = open(path, mode | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = check_heap(fd);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+NPHEAP_API int npheap_open(const char *path, unsigned int flags,
+			   struct npheap **heap)
+{
+	int rdonly = flags & NPHEAP_RDONLY;
+	struct npheap *new;
+	int rc;
+
+	if (flags & ~NPHEAP_RDONLY)
+		return -EINVAL;
+	new = malloc(sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	rc = open_heap(path ? path : NPHEAP_DEVICE, rdonly ? O_RDONLY : O_RDWR);
+	if (rc < 0) {
+		free(new);
+		return rc;
+	}
+	new->fd = rc;
+	new->prot = rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	*heap = new;
+	return 0;
+}
+
+NPHEAP_API void npheap_close(struct npheap *heap)
+{
+	int saved = errno;
+
+	if (!heap)
+		return;
+	close(heap->fd);
+	free(heap);
+	/* It cannot fail, so it is fit for the error paths of a caller. */
+	errno = saved;
+}
+
+NPHEAP_API int npheap_fd(const struct npheap *heap)
+{
+	return heap->fd;
+}
+
+NPHEAP_API int npheap_map(struct npheap *heap, uint64_t key, size_t size,
+			  void **addr)
+{
+	return npheap_uapi_map(heap->fd, key, size, heap->prot, addr);
+}
+
+NPHEAP_API int npheap_unmap(void *addr, size_t size)
+{
+	return npheap_uapi_unmap(addr, size);
+}
+
+NPHEAP_API int npheap_size(struct npheap *heap, uint64_t key, uint64_t *size)
+{
+	uint64_t bytes;
+	int rc;
+
+	rc = npheap_uapi_size(heap->fd, key, &bytes);
+	if (rc)
+		return rc;
+	if (!bytes)
+		return -ENOENT;
+	*size = bytes;
+	return 0;
+}
+
+NPHEAP_API int npheap_remove(struct npheap *heap, uint64_t key)
+{
+	return npheap_uapi_delete(heap->fd, key);
+}
+
+NPHEAP_API int npheap_acquire(struct npheap *heap, uint64_t key)
+{
+	return npheap_uapi_lock(heap->fd, key);
+}
+
+NPHEAP_API int npheap_release(struct npheap *heap, uint64_t key)
+{
+	return npheap_uapi_unlock(heap->fd, key);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libnpheap: shared memory objects that outlive their processes.
+ *
+ * A heap is a device, /dev/npheap, that holds objects found by an integer key
+ * from 0 to NPHEAP_KEY_MAX.  Whoever maps the same key shares the same
+ * memory.  Each key also has a lock, held by a thread, which the kernel gives
+ * back when that thread dies.
+ *
+ * The calls come in two sets that can be mixed freely.  The first works on a
+ * handle and reports errors as negative errno values; new programs use it.
+ * The second is the classic set, on a file descriptor and with errno.
+ *
+ * All calls may be made from any thread at any time.
+ */
+#ifndef NPHEAP_LIB_H
+#define NPHEAP_LIB_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <npheap/npheap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The device that npheap_open() takes where it is given no other. */
+#define NPHEAP_DEVICE "/dev/npheap"
+
+/** npheap_open(): map objects for reading only; create and lock nothing. */
+#define NPHEAP_RDONLY 0x1u
+
+/** An open heap. */
+struct npheap;
+
+/**
+ * npheap_open() - open a heap
+ * @path: the device; NULL means NPHEAP_DEVICE
+ * @flags: 0 or NPHEAP_RDONLY
+ * @heap: where the handle is stored; release it with npheap_close()
+ *
+ * The descriptor is closed on exec.  A child made by fork may use the handle.
+ *
+ * Return: 0, or -EINVAL (unknown flags), -ENOENT (the module is not loaded),
+ * -EACCES (no permission), -ENOTTY (@path is not a heap), -ENOMEM or another
+ * error of open(2).  *@heap is written on success only.
+ */
+int npheap_open(const char *path, unsigned int flags, struct npheap **heap);
+
+/**
+ * npheap_close() - close a heap
+ * @heap: the handle; NULL is allowed
+ *
+ * Mappings stay, and so do locks that the caller holds.
+ */
+void npheap_close(struct npheap *heap);
+
+/**
+ * npheap_fd() - the descriptor behind a handle, for poll or the classic calls
+ * @heap: the handle, which goes on owning the descriptor
+ */
+int npheap_fd(const struct npheap *heap);
+
+/**
+ * npheap_map() - map an object, and create it where there is none
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @size: bytes to map, rounded up to pages; also the size of a new object
+ * @addr: where the address is stored
+ *
+ * A new object is zero-filled.  The size of an existing object does not
+ * change; touching a page beyond its end raises SIGBUS.  Through a handle
+ * opened with NPHEAP_RDONLY the mapping is read-only and nothing is created.
+ *
+ * Return: 0, or -EINVAL (@size is 0), -EOVERFLOW (@key), -ENOENT (read-only
+ * and no such object), -ENOSPC (a limit of the heap is reached) or -ENOMEM.
+ */
+int npheap_map(struct npheap *heap, uint64_t key, size_t size, void **addr);
+
+/**
+ * npheap_unmap() - undo npheap_map()
+ * @addr: the address that npheap_map() stored
+ * @size: the same size
+ *
+ * Return: 0, or -EINVAL.
+ */
+int npheap_unmap(void *addr, size_t size);
+
+/**
+ * npheap_size() - the size of an object
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @size: where the size in bytes is stored, a multiple of the page size
+ *
+ * Return: 0, or -ENOENT (no such object; *@size is left alone) or -EOVERFLOW.
+ */
+int npheap_size(struct npheap *heap, uint64_t key, uint64_t *size);
+
+/**
+ * npheap_remove() - delete an object
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ *
+ * Existing mappings keep the memory until the last of them goes.  The key's
+ * lock stays as it is.  Where there is no object nothing happens.
+ *
+ * Return: 0, or -EBADF (read-only handle) or -EOVERFLOW.
+ */
+int npheap_remove(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_acquire() - wait until the calling thread holds a key's lock
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX; it needs no object
+ *
+ * Return: 0, or -EDEADLK (the thread holds it already), -EBADF (read-only
+ * handle), -EOVERFLOW, -ENOSPC (the heap's limit on lock records) or -ENOMEM.
+ * Never -EINTR.
+ */
+int npheap_acquire(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_release() - give a key's lock back
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ *
+ * Return: 0, or -EPERM (the calling thread does not hold it; nothing
+ * changes), -EBADF (read-only handle) or -EOVERFLOW.
+ */
+int npheap_release(struct npheap *heap, uint64_t key);
+
+/*
+ * The classic calls.  @devfd is a descriptor of /dev/npheap, opened by the
+ * caller; @offset is the key.  Errors are those of the calls above, in errno.
+ */
+
+/**
+ * npheap_alloc() - map an object, and create it where there is none
+ *
+ * Every call makes a new mapping, which the caller may munmap(2).
+ *
+ * Return: the address, or MAP_FAILED and errno.
+ */
+void *npheap_alloc(int devfd, __u64 offset, __u64 size);
+
+/** npheap_lock() - npheap_acquire(); 0, or -1 and errno. */
+int npheap_lock(int devfd, __u64 offset);
+
+/** npheap_unlock() - npheap_release(); 0, or -1 and errno. */
+int npheap_unlock(int devfd, __u64 offset);
+
+/** npheap_delete() - npheap_remove(); 0, or -1 and errno. */
+int npheap_delete(int devfd, __u64 offset);
+
+/** npheap_getsize() - bytes, 0 where there is no object, -1 and errno. */
+long npheap_getsize(int devfd, __u64 offset);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The device's side of the library: the only place that talks to the kernel. */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* The kernel takes keys as byte offsets, which a large key must not wrap. */
+static int key_to_offset(uint64_t key, int64_t *offset)
+{
+	if (key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	if (__builtin_mul_overflow(key, sysconf(_SC_PAGESIZE), offset))
+		return -EOVERFLOW;
+	return 0;
+}
+
+static int command(int fd, unsigned long request, uint64_t key, uint64_t *size)
+{
+	struct npheap_cmd cmd = { 0 };
+	int64_t offset;
+	int rc;
+
+	rc = key_to_offset(key, &offset);
+	if (rc)
+		return rc;
+	cmd.offset = offset;
+	if (ioctl(fd, request, &cmd) < 0)
+		return -errno;
+	/* The return value of the ioctl cannot carry sizes above INT_MAX. */
+	if (size)
+		*size = cmd.size;
+	return 0;
+}
+
+int npheap_uapi_map(int fd, uint64_t key, uint64_t size, int prot, void **addr)
+{
+	int64_t offset;
+	void *p;
+	int rc;
+
+	rc = key_to_offset(key, &offset);
+	if (rc)
+		return rc;
+	/* mmap(2) on 32 bits carries a page offset, and so a key, of 32 bits. */
+	if (sizeof(long) < sizeof(key) && key > UINT32_MAX)
+		return -EOVERFLOW;
+	/* No such mapping can exist, and rounding it up to pages may wrap. */
+	if (size > PTRDIFF_MAX)
+		return -ENOMEM;
+	p = mmap(NULL, size, prot, MAP_SHARED, fd, offset);
+	if (p == MAP_FAILED)
+		return -errno;
+	*addr = p;
+	return 0;
+}
+
+int npheap_uapi_unmap(void *addr, size_t size)
+{
+	return munmap(addr, size) ? -errno : 0;
+}
+
+int npheap_uapi_size(int fd, uint64_t key, uint64_t *size)
+{
+	return command(fd, NPHEAP_IOCTL_GETSIZE, key, size);
+}
+
+int npheap_uapi_delete(int fd, uint64_t key)
+{
+	return command(fd, NPHEAP_IOCTL_DELETE, key, NULL);
+}
+
+int npheap_uapi_lock(int fd, uint64_t key)
+{
+	return command(fd, NPHEAP_IOCTL_LOCK, key, NULL);
+}
+
+int npheap_uapi_unlock(int fd, uint64_t key)
+{
+	return command(fd, NPHEAP_IOCTL_UNLOCK, key, NULL);
+}

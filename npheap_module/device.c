@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/npheap: what user space calls.  Arguments are copied and checked here,
+ * before anything changes; the work is done elsewhere.
+ */
+#include "npheap.h"
+
+#include <linux/compat.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+static struct npheap_heap *file_heap(struct file *file)
+{
+	struct miscdevice *misc = file->private_data;
+
+	return container_of(misc, struct npheap_heap, misc);
+}
+
+static int device_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return npheap_map(file_heap(file), vma);
+}
+
+static int offset_to_key(u64 offset, u64 *key)
+{
+	if (offset & ~PAGE_MASK)
+		return -EINVAL;
+	*key = offset >> PAGE_SHIFT;
+	return *key > NPHEAP_KEY_MAX ? -EOVERFLOW : 0;
+}
+
+/* The return value of ioctl is an int in user space, so it saturates. */
+static long device_getsize(struct npheap_heap *heap, u64 key,
+			   u64 __user *result)
+{
+	u64 size = npheap_object_size(heap, key);
+
+	if (put_user(size, result))
+		return -EFAULT;
+	return min_t(u64, size, INT_MAX);
+}
+
+/*
+ * The numbers of the commands differ between 64-bit and 32-bit callers, and so
+ * does the structure's size, but not the place of the fields that count.
+ */
+static long device_command(struct file *file, unsigned int nr,
+			   u64 __user *offset, u64 __user *size)
+{
+	struct npheap_heap *heap = file_heap(file);
+	u64 bytes, key;
+	int err;
+
+	if (get_user(bytes, offset))
+		return -EFAULT;
+	err = offset_to_key(bytes, &key);
+	if (err)
+		return err;
+	if (nr == _IOC_NR(NPHEAP_IOCTL_GETSIZE))
+		return device_getsize(heap, key, size);
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	switch (nr) {
+	case _IOC_NR(NPHEAP_IOCTL_LOCK):
+		return npheap_lock_acquire(heap, key);
+	case _IOC_NR(NPHEAP_IOCTL_UNLOCK):
+		return npheap_lock_release(heap, key);
+	default:
+		npheap_object_delete(heap, key);
+		return 0;
+	}
+}
+
+static long device_ioctl(struct file *file, unsigned int cmd,
+			 unsigned long arg)
+{
+	struct npheap_cmd __user *argp = (void __user *)arg;
+
+	switch (cmd) {
+	case NPHEAP_IOCTL_LOCK:
+	case NPHEAP_IOCTL_UNLOCK:
+	case NPHEAP_IOCTL_DELETE:
+	case NPHEAP_IOCTL_GETSIZE:
+		return device_command(file, _IOC_NR(cmd), &argp->offset,
+				      &argp->size);
+	default:
+		return -ENOTTY;
+	}
+}
+
+#ifdef CONFIG_COMPAT
+/* struct npheap_cmd as a 32-bit program lays it out. */
+struct npheap_cmd32 {
+	compat_u64 op;
+	compat_u64 offset;
+	compat_u64 size;
+	compat_uptr_t data;
+};
+
+#define NPHEAP_CMD32(nr) _IOWR('N', nr, struct npheap_cmd32)
+
+static long device_compat_ioctl(struct file *file, unsigned int cmd,
+				unsigned long arg)
+{
+	struct npheap_cmd32 __user *argp = compat_ptr(arg);
+
+	switch (cmd) {
+	case NPHEAP_CMD32(_IOC_NR(NPHEAP_IOCTL_LOCK)):
+	case NPHEAP_CMD32(_IOC_NR(NPHEAP_IOCTL_UNLOCK)):
+	case NPHEAP_CMD32(_IOC_NR(NPHEAP_IOCTL_DELETE)):
+	case NPHEAP_CMD32(_IOC_NR(NPHEAP_IOCTL_GETSIZE)):
+		return device_command(file, _IOC_NR(cmd), &argp->offset,
+				      &argp->size);
+	default:
+		return device_ioctl(file, cmd, (unsigned long)argp);
+	}
+}
+#endif
+
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE,
+	.llseek = noop_llseek,
+	.mmap = device_mmap,
+	.get_unmapped_area = npheap_get_unmapped_area,
+	.unlocked_ioctl = device_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = device_compat_ioctl,
+#endif
+};
+
+/**
+ * npheap_device_register() - let user space in
+ * @heap: a heap that is ready
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or a negative errno.
+ */
+int npheap_device_register(struct npheap_heap *heap)
+{
+	heap->misc.minor = MISC_DYNAMIC_MINOR;
+	heap->misc.name = "npheap";
+	heap->misc.fops = &device_fops;
+	heap->misc.mode = 0660;
+	heap->misc.groups = npheap_attr_groups;
+	return misc_register(&heap->misc);
+}
+
+/**
+ * npheap_device_unregister() - undo npheap_device_register()
+ * @heap: the heap; its descriptors are all closed, as they pin the module
+ *
+ * Context: Process context, may sleep.
+ */
+void npheap_device_unregister(struct npheap_heap *heap)
+{
+	misc_deregister(&heap->misc);
+}

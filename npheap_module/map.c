@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings.  mmap on the device becomes a mapping of an object's own file
+ * from its first byte; from there on the kernel's page cache does the work.
+ */
+#include "npheap.h"
+#include "trace.h"
+
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+
+/*
+ * The part of the faulting page table that this VMA covers, as page offsets.
+ * Objects are fully populated, so mapping all of it costs one fault where the
+ * kernel's own window of 16 pages would cost up to 32.
+ */
+static void fault_window(const struct vm_fault *vmf, pgoff_t *first,
+			 pgoff_t *last)
+{
+	const struct vm_area_struct *vma = vmf->vma;
+	unsigned long table = vmf->address & PMD_MASK;
+	unsigned long start = max(table, vma->vm_start);
+	unsigned long end = min(table + PMD_SIZE - 1, vma->vm_end - 1);
+
+	*first = linear_page_index((struct vm_area_struct *)vma, start);
+	*last = linear_page_index((struct vm_area_struct *)vma, end);
+}
+
+/* filemap_map_pages() stops at the object's end by itself. */
+static vm_fault_t map_window(struct vm_fault *vmf)
+{
+	pgoff_t first, last;
+
+	fault_window(vmf, &first, &last);
+	return filemap_map_pages(vmf, first, last);
+}
+
+static void count_fault(const struct vm_fault *vmf)
+{
+	struct npheap_object *obj =
+		npheap_object(file_inode(vmf->vma->vm_file));
+
+	trace_npheap_fault(obj->key, vmf->pgoff, vmf->flags);
+	npheap_count(obj->heap, faults);
+}
+
+/* Reads.  The kernel proposes a window of its own, which ours contains. */
+static vm_fault_t object_map_pages(struct vm_fault *vmf, pgoff_t start,
+				   pgoff_t end)
+{
+	vm_fault_t ret = map_window(vmf);
+
+	if (ret & VM_FAULT_NOPAGE)
+		count_fault(vmf);
+	return ret;
+}
+
+/*
+ * Reads come here only where fault-around did not map the page, because it
+ * was locked, say.  Writes always do, and get their fault-around from here:
+ * in a shared mapping it maps writable, which is what spares the next fault.
+ */
+static vm_fault_t object_fault(struct vm_fault *vmf)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	struct folio *folio;
+
+	count_fault(vmf);
+	if ((vmf->flags & FAULT_FLAG_WRITE) &&
+	    (vmf->vma->vm_flags & VM_SHARED) &&
+	    map_window(vmf) & VM_FAULT_NOPAGE)
+		return VM_FAULT_NOPAGE;
+	folio = filemap_lock_folio(mapping, vmf->pgoff);
+	if (IS_ERR(folio))
+		return VM_FAULT_SIGBUS;
+	vmf->page = folio_file_page(folio, vmf->pgoff);
+	if (!PageHWPoison(vmf->page))
+		return VM_FAULT_LOCKED;
+	folio_unlock(folio);
+	folio_put(folio);
+	return VM_FAULT_HWPOISON;
+}
+
+static const struct vm_operations_struct object_vm_ops = {
+	.fault = object_fault,
+	.map_pages = object_map_pages,
+};
+
+static int object_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	if (!npheap_allow_exec) {
+		if (vma->vm_flags & VM_EXEC)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYEXEC);
+	}
+	vma->vm_ops = &object_vm_ops;
+	return 0;
+}
+
+/* Files of objects; user space sees them as what its mappings are of. */
+const struct file_operations npheap_object_fops = {
+	.owner = THIS_MODULE,
+	.llseek = noop_llseek,
+	.mmap = object_mmap,
+	.get_unmapped_area = npheap_get_unmapped_area,
+	.fsync = noop_fsync,
+};
+
+/*
+ * A file for a mapping.  Takes the reference of the object in any case.  A
+ * file drops a reference of the module at the end which alloc_file_pseudo()
+ * does not take.  What a mapping may do was decided by how the device was
+ * opened, so this file may do all; and it has no time stamps to keep.
+ */
+static struct file *object_file(struct npheap_object *obj)
+{
+	struct file *file;
+
+	__module_get(THIS_MODULE);
+	file = alloc_file_pseudo(&obj->inode, obj->heap->mnt, "npheap", O_RDWR,
+				 &npheap_object_fops);
+	if (IS_ERR(file)) {
+		npheap_object_put(obj);
+		module_put(THIS_MODULE);
+		return file;
+	}
+	file->f_mode |= FMODE_NOCMTIME;
+	return file;
+}
+
+/**
+ * npheap_map() - map the object that a VMA of the device asks for
+ * @heap: the heap
+ * @vma: a new VMA of the device; its page offset is the key
+ *
+ * Context: Process context, mmap_lock held for writing.
+ * Return: 0, or -EOVERFLOW, -EACCES, or an error of npheap_object_get().
+ */
+int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma)
+{
+	u64 size = vma->vm_end - vma->vm_start;
+	u64 key = vma->vm_pgoff;
+	struct npheap_object *obj;
+	struct file *file;
+	int err;
+
+	if (key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	/* Before the object is created: a refusal must leave nothing behind. */
+	err = object_mmap(vma->vm_file, vma);
+	if (err)
+		return err;
+	obj = npheap_object_get(heap, key, size,
+				vma->vm_file->f_mode & FMODE_WRITE);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	file = object_file(obj);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	vma_set_file(vma, file);
+	fput(file);
+	/* Every mapping starts at the first byte, and so none can merge. */
+	vma->vm_pgoff = 0;
+	npheap_count(heap, attaches);
+	trace_npheap_attach(key, size);
+	return 0;
+}
+
+/**
+ * npheap_get_unmapped_area() - choose an address that huge pages can map
+ * @file: the device, or an object
+ * @addr: what the caller would like, or 0
+ * @len: bytes
+ * @pgoff: the key, which says nothing about addresses
+ * @flags: MAP_*
+ *
+ * Context: Process context, mmap_lock held for writing.
+ * Return: an address or a negative errno.
+ */
+unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
+				       unsigned long len, unsigned long pgoff,
+				       unsigned long flags)
+{
+	struct mm_struct *mm = current->mm;
+	unsigned long plain, padded;
+
+	plain = mm_get_unmapped_area(mm, file, addr, len, 0, flags);
+	if (len < PMD_SIZE || IS_ERR_VALUE(plain) || plain == addr ||
+	    IS_ALIGNED(plain, PMD_SIZE))
+		return plain;
+	padded = mm_get_unmapped_area(mm, file, 0, len + PMD_SIZE - PAGE_SIZE,
+				      0, flags);
+	return IS_ERR_VALUE(padded) ? plain : ALIGN(padded, PMD_SIZE);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * NP-Heap, private declarations.
+ *
+ * DOC: Picture
+ *
+ *   /dev/npheap ---- struct npheap_heap --+-- superblock (pseudo file system)
+ *     device.c         heap.c             |
+ *                                         +-- objects: key -> npheap_object
+ *                                         |     object.c, map.c
+ *                                         +-- locks:   key -> npheap_lock
+ *                                         |     lock.c
+ *                                         +-- owners:  task -> npheap_owner
+ *                                               owner.c
+ *
+ * An object is an inode of the heap's superblock and its memory is that
+ * inode's page cache, so that bounds checks, reverse mapping, futexes, get_user_pages,
+ * memory cgroups and migration are the kernel's own.  mmap on the device finds
+ * the object by its key and hands the VMA to a file of the object.
+ *
+ * DOC: References
+ *
+ * The index of objects holds one reference of the inode, each open file of the
+ * object (that is, each mapping) another.  Delete drops the index's; the
+ * memory goes with the last.  A lock record lives while it is held or waited
+ * for; an owner record lives from a thread's first lock to its death.
+ *
+ * DOC: Locking
+ *
+ *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables
+ *
+ * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates,
+ * under npheap_lock.lock.  The lists of an npheap_owner belong to its thread
+ * and need no lock.
+ */
+#ifndef NPHEAP_H
+#define NPHEAP_H
+
+#include "compat.h"
+
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/percpu.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable.h>
+#include <linux/spinlock.h>
+#include <linux/task_work.h>
+
+#include "include/uapi/npheap/npheap.h"
+
+/**
+ * struct npheap_counter - something that a heap has a limit of
+ * @usage: how much of it is in use
+ * @limit: how much may be; may be lowered below @usage, which frees nothing
+ */
+struct npheap_counter {
+	atomic64_t usage;
+	u64 limit;
+};
+
+/**
+ * struct npheap_stats - events since the heap was made, one set a CPU
+ * @creates: objects created
+ * @attaches: mappings made, those of new objects included
+ * @deletes: objects deleted
+ * @faults: page faults handled
+ * @lock_acquires: locks taken
+ * @lock_contended: times that a thread had to wait for a lock
+ * @lock_recovered: locks given back because their holder died
+ */
+struct npheap_stats {
+	u64 creates;
+	u64 attaches;
+	u64 deletes;
+	u64 faults;
+	u64 lock_acquires;
+	u64 lock_contended;
+	u64 lock_recovered;
+};
+
+/**
+ * struct npheap_heap - everything that belongs to one device
+ * @misc: the device
+ * @mnt: the mount that carries the objects' superblock
+ * @objects: struct npheap_object by key
+ * @locks: struct npheap_lock by key
+ * @owners: struct npheap_owner by task
+ * @bytes: memory of all objects that exist or are still mapped
+ * @nr_objects: those objects
+ * @nr_locks: lock records
+ * @deleted_bytes: the part of @bytes that belongs to deleted objects
+ * @generation: the number of the newest object, its inode number
+ * @dying: owners whose death is noted but whose locks are not yet free
+ * @stats: per-CPU counts of events
+ * @proc: the directory in /proc
+ */
+struct npheap_heap {
+	struct miscdevice misc;
+	struct vfsmount *mnt;
+	struct rhashtable objects;
+	struct rhashtable locks;
+	struct rhashtable owners;
+	struct npheap_counter bytes;
+	struct npheap_counter nr_objects;
+	struct npheap_counter nr_locks;
+	atomic64_t deleted_bytes;
+	atomic64_t generation;
+	atomic_t dying;
+	struct npheap_stats __percpu *stats;
+	struct proc_dir_entry *proc;
+};
+
+#define npheap_count(heap, event) this_cpu_inc((heap)->stats->event)
+
+/* A new object is not usable until all its pages are there. */
+enum npheap_state {
+	NPHEAP_POPULATING,
+	NPHEAP_READY,
+	NPHEAP_FAILED,
+};
+
+/**
+ * struct npheap_object - memory under a key
+ * @inode: holds the size and, as page cache, the memory
+ * @heap: where it belongs
+ * @node: in heap->objects until it is deleted
+ * @key: the key
+ * @state: an enum npheap_state, released by the creator
+ * @deleted: no longer in heap->objects
+ * @creator: thread group that made it
+ */
+struct npheap_object {
+	struct inode inode;
+	struct npheap_heap *heap;
+	struct rhash_head node;
+	u64 key;
+	int state;
+	bool deleted;
+	struct pid *creator;
+};
+
+static inline struct npheap_object *npheap_object(struct inode *inode)
+{
+	return container_of(inode, struct npheap_object, inode);
+}
+
+/**
+ * struct npheap_owner - a thread as a holder of locks
+ * @node: in heap->owners
+ * @heap: where it belongs
+ * @task: the thread, the key in heap->owners
+ * @pid: its pid at the time of its first lock, for display
+ * @held: the locks that it holds
+ * @waits: its struct npheap_waiter; more than one if handlers wait, too
+ * @nr_waits: how many
+ * @spare: memory for the next of them, or NULL
+ * @death: runs npheap_owner_free() in the dying thread
+ * @rcu: frees the memory
+ */
+struct npheap_owner {
+	struct rhash_head node;
+	struct npheap_heap *heap;
+	struct task_struct *task;
+	struct pid *pid;
+	struct list_head held;
+	struct list_head waits;
+	unsigned int nr_waits;
+	struct npheap_waiter *spare;
+	struct callback_head death;
+	struct rcu_head rcu;
+};
+
+struct npheap_lock;
+struct npheap_waiter;
+struct proc_dir_entry;
+struct seq_file;
+
+extern const struct rhashtable_params npheap_object_params;
+extern const struct rhashtable_params npheap_lock_params;
+extern const struct rhashtable_params npheap_owner_params;
+extern bool npheap_allow_exec;
+
+/* heap.c */
+struct npheap_limits {
+	u64 bytes;
+	u64 objects;
+	u64 locks;
+};
+
+int npheap_heap_init(struct npheap_heap *heap,
+		     const struct npheap_limits *limits);
+void npheap_heap_destroy(struct npheap_heap *heap);
+bool npheap_charge(struct npheap_counter *counter, u64 amount);
+void npheap_uncharge(struct npheap_counter *counter, u64 amount);
+
+/* object.c */
+int npheap_object_cache_init(void);
+void npheap_object_cache_exit(void);
+int npheap_object_mount(struct npheap_heap *heap);
+void npheap_object_unmount(struct npheap_heap *heap);
+struct npheap_object *npheap_object_find(struct npheap_heap *heap, u64 key);
+struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key,
+					u64 size, bool create);
+void npheap_object_put(struct npheap_object *obj);
+void npheap_object_delete(struct npheap_heap *heap, u64 key);
+u64 npheap_object_size(struct npheap_heap *heap, u64 key);
+
+/* map.c */
+extern const struct file_operations npheap_object_fops;
+int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
+unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
+				       unsigned long len, unsigned long pgoff,
+				       unsigned long flags);
+
+/* lock.c */
+int npheap_lock_acquire(struct npheap_heap *heap, u64 key);
+int npheap_lock_release(struct npheap_heap *heap, u64 key);
+void npheap_lock_abandon(struct npheap_owner *owner);
+void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
+
+/* owner.c */
+int npheap_owner_init(struct npheap_heap *heap);
+void npheap_owner_exit(struct npheap_heap *heap);
+struct npheap_owner *npheap_owner_find(struct npheap_heap *heap);
+struct npheap_owner *npheap_owner_get(struct npheap_heap *heap);
+
+/* device.c */
+int npheap_device_register(struct npheap_heap *heap);
+void npheap_device_unregister(struct npheap_heap *heap);
+
+/* sysfs.c, proc.c */
+extern const struct attribute_group *npheap_attr_groups[];
+u64 npheap_stat(struct npheap_heap *heap, size_t offset);
+int npheap_proc_init(struct npheap_heap *heap);
+void npheap_proc_exit(struct npheap_heap *heap);
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /proc/npheap: tables of the objects and of the locks, for root.  A table is
+ * not a snapshot: what comes, goes or moves to a resized hash table while it
+ * is being read may be missed or be listed twice.
+ */
+#include "npheap.h"
+
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+
+/**
+ * struct table - what a file shows
+ * @header: the names of its columns
+ * @show: prints one line; called under RCU
+ */
+struct table {
+	const char *header;
+	void (*show)(struct seq_file *m, void *entry);
+};
+
+/**
+ * struct cursor - an open file
+ * @table: what it shows
+ * @hash: the hash table that it walks
+ * @iter: how far it got
+ */
+struct cursor {
+	const struct table *table;
+	struct rhashtable *hash;
+	struct rhashtable_iter iter;
+};
+
+/* A walk that meets a resize goes on in the new table. */
+static void *cursor_next(struct cursor *cursor)
+{
+	void *entry;
+
+	do {
+		entry = rhashtable_walk_next(&cursor->iter);
+	} while (entry == ERR_PTR(-EAGAIN));
+	return entry;
+}
+
+static void *table_start(struct seq_file *m, loff_t *pos)
+	__acquires(RCU)
+{
+	struct cursor *cursor = m->private;
+	void *entry;
+
+	if (*pos == 0) {
+		rhashtable_walk_exit(&cursor->iter);
+		rhashtable_walk_enter(cursor->hash, &cursor->iter);
+	}
+	rhashtable_walk_start(&cursor->iter);
+	if (*pos == 0)
+		return SEQ_START_TOKEN;
+	entry = rhashtable_walk_peek(&cursor->iter);
+	return IS_ERR(entry) ? cursor_next(cursor) : entry;
+}
+
+static void *table_next(struct seq_file *m, void *entry, loff_t *pos)
+{
+	++*pos;
+	return cursor_next(m->private);
+}
+
+static void table_stop(struct seq_file *m, void *entry)
+	__releases(RCU)
+{
+	struct cursor *cursor = m->private;
+
+	rhashtable_walk_stop(&cursor->iter);
+}
+
+static int table_show(struct seq_file *m, void *entry)
+{
+	const struct cursor *cursor = m->private;
+
+	if (entry == SEQ_START_TOKEN)
+		seq_puts(m, cursor->table->header);
+	else
+		cursor->table->show(m, entry);
+	return 0;
+}
+
+static const struct seq_operations table_ops = {
+	.start = table_start,
+	.next = table_next,
+	.stop = table_stop,
+	.show = table_show,
+};
+
+static int table_open(struct file *file, const struct table *table,
+		      struct rhashtable *hash)
+{
+	struct cursor *cursor = __seq_open_private(file, &table_ops,
+						   sizeof(*cursor));
+
+	if (!cursor)
+		return -ENOMEM;
+	cursor->table = table;
+	cursor->hash = hash;
+	rhashtable_walk_enter(hash, &cursor->iter);
+	return 0;
+}
+
+static int table_release(struct inode *inode, struct file *file)
+{
+	struct seq_file *m = file->private_data;
+	struct cursor *cursor = m->private;
+
+	rhashtable_walk_exit(&cursor->iter);
+	return seq_release_private(inode, file);
+}
+
+static void object_show(struct seq_file *m, void *entry)
+{
+	const struct npheap_object *obj = entry;
+	pid_t creator = pid_nr_ns(obj->creator,
+				  proc_pid_ns(file_inode(m->file)->i_sb));
+
+	seq_printf(m, "%llu\t%lld\t%d\t%u\n", obj->key,
+		   i_size_read(&obj->inode), creator,
+		   from_kuid_munged(seq_user_ns(m), obj->inode.i_uid));
+}
+
+static int objects_open(struct inode *inode, struct file *file)
+{
+	static const struct table table = {
+		.header = "key\tsize\tcreator\tuid\n",
+		.show = object_show,
+	};
+	struct npheap_heap *heap = pde_data(inode);
+
+	return table_open(file, &table, &heap->objects);
+}
+
+static void lock_show(struct seq_file *m, void *entry)
+{
+	npheap_lock_show(m, entry);
+}
+
+static int locks_open(struct inode *inode, struct file *file)
+{
+	static const struct table table = {
+		.header = "key\tholder\twaiters\n",
+		.show = lock_show,
+	};
+	struct npheap_heap *heap = pde_data(inode);
+
+	return table_open(file, &table, &heap->locks);
+}
+
+static const struct proc_ops objects_proc_ops = {
+	.proc_open = objects_open,
+	.proc_read = seq_read,
+	.proc_lseek = seq_lseek,
+	.proc_release = table_release,
+};
+
+static const struct proc_ops locks_proc_ops = {
+	.proc_open = locks_open,
+	.proc_read = seq_read,
+	.proc_lseek = seq_lseek,
+	.proc_release = table_release,
+};
+
+/**
+ * npheap_proc_init() - make /proc/npheap
+ * @heap: the heap that it shows
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int npheap_proc_init(struct npheap_heap *heap)
+{
+	heap->proc = proc_mkdir("npheap", NULL);
+	if (!heap->proc)
+		return -ENOMEM;
+	if (proc_create_data("objects", 0400, heap->proc, &objects_proc_ops,
+			     heap) &&
+	    proc_create_data("locks", 0400, heap->proc, &locks_proc_ops, heap))
+		return 0;
+	proc_remove(heap->proc);
+	return -ENOMEM;
+}
+
+/**
+ * npheap_proc_exit() - undo npheap_proc_init()
+ * @heap: the heap
+ *
+ * Context: Process context, may sleep: waits for readers.
+ */
+void npheap_proc_exit(struct npheap_heap *heap)
+{
+	proc_remove(heap->proc);
+}

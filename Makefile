@@ -5,6 +5,9 @@
 
 VERSION := 1.0.0
 
+# The kernel that "module" and "install" build for.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
 all: lib bench validators
 
 help:
@@ -14,8 +17,8 @@ help:
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
-	@echo 'make install      library, headers and tools: DESTDIR= PREFIX= LIBDIR='
-	@echo 'make modules_install  npheap.ko for the kernel of KDIR='
+	@echo 'make install      library, headers, tools, and the module where the kernel'
+	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
 	@echo 'make lib, bench, validators   one of the parts'
 	@echo 'make lint         static checks of everything'
@@ -31,7 +34,7 @@ validators: lib
 	$(MAKE) -C validate
 
 module:
-	$(MAKE) -C npheap_module
+	$(MAKE) -C npheap_module KDIR=$(KDIR)
 
 demo:
 	scripts/setup
@@ -49,15 +52,22 @@ check-all:
 	$(MAKE) all
 	scripts/check
 
-# The module is no part of this: it belongs to one kernel, the rest to all.
-# After an install into the system's own directories, run ldconfig.
+# The module belongs to one kernel: it is installed where that kernel's build
+# directory is there, and left out with a word where it is not.  After an
+# install into the system's own directories, run ldconfig.
 install: lib
 	$(MAKE) -C libnpheap install
 	$(MAKE) -C benchmark install
 	$(MAKE) -C validate install
+	@if [ -e "$(KDIR)/include/config/kernel.release" ]; then \
+		$(MAKE) modules_install; \
+	else \
+		echo "The module was not installed: no kernel headers in $(KDIR)"; \
+	fi
 
-modules_install:
-	$(MAKE) -C npheap_module modules_install
+modules_install: module
+	$(MAKE) -C npheap_module modules_install KDIR=$(KDIR) \
+		INSTALL_MOD_PATH=$(DESTDIR)
 
 uninstall:
 	$(MAKE) -C libnpheap uninstall

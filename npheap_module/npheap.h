@@ -126,6 +126,7 @@ enum npheap_state {
  * @node: in heap->objects until it is deleted
  * @key: the key
  * @state: an enum npheap_state, released by the creator
+ * @charged: counted against the heap's limits
  * @deleted: no longer in heap->objects
  * @creator: thread group that made it
  */
@@ -135,6 +136,7 @@ struct npheap_object {
 	struct rhash_head node;
 	u64 key;
 	int state;
+	bool charged;
 	bool deleted;
 	struct pid *creator;
 };
@@ -154,7 +156,8 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
  * @waits: its struct npheap_waiter; more than one if handlers wait, too
  * @nr_waits: how many
  * @spare: memory for the next of them, or NULL
- * @death: runs npheap_owner_free() in the dying thread
+ * @dying: @death is queued
+ * @death: runs in the dying thread
  * @rcu: frees the memory
  */
 struct npheap_owner {
@@ -166,6 +169,7 @@ struct npheap_owner {
 	struct list_head waits;
 	unsigned int nr_waits;
 	struct npheap_waiter *spare;
+	bool dying;
 	struct callback_head death;
 	struct rcu_head rcu;
 };

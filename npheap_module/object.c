@@ -42,6 +42,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	/* The root directory of the superblock stays like this. */
 	obj->heap = NULL;
 	obj->creator = NULL;
+	obj->charged = false;
 	obj->deleted = false;
 	return &obj->inode;
 }
@@ -53,6 +54,12 @@ static void object_free_inode(struct inode *inode)
 	/* Here and not in evict, as readers under RCU look at it. */
 	put_pid(obj->creator);
 	kmem_cache_free(object_cache, obj);
+}
+
+static void object_uncharge(struct npheap_heap *heap, u64 size)
+{
+	npheap_uncharge(&heap->bytes, size);
+	npheap_uncharge(&heap->nr_objects, 1);
 }
 
 static void object_evict_inode(struct inode *inode)
@@ -67,8 +74,8 @@ static void object_evict_inode(struct inode *inode)
 		return;
 	if (obj->deleted)
 		atomic64_sub(size, &heap->deleted_bytes);
-	npheap_uncharge(&heap->bytes, size);
-	npheap_uncharge(&heap->nr_objects, 1);
+	if (obj->charged)
+		object_uncharge(heap, size);
 }
 
 static const struct super_operations heap_super_ops = {
@@ -291,19 +298,23 @@ static bool object_memory_available(u64 size)
 	return available > 0 && size >> PAGE_SHIFT <= available;
 }
 
-static int object_charge(struct npheap_heap *heap, u64 size)
+static int object_charge(struct npheap_object *obj)
 {
+	struct npheap_heap *heap = obj->heap;
+	u64 size = i_size_read(&obj->inode);
+
 	if (!npheap_charge(&heap->nr_objects, 1))
 		return -ENOSPC;
 	if (!npheap_charge(&heap->bytes, size)) {
 		npheap_uncharge(&heap->nr_objects, 1);
 		return -ENOSPC;
 	}
-	if (object_memory_available(size))
-		return 0;
-	npheap_uncharge(&heap->bytes, size);
-	npheap_uncharge(&heap->nr_objects, 1);
-	return -ENOMEM;
+	if (!object_memory_available(size)) {
+		object_uncharge(heap, size);
+		return -ENOMEM;
+	}
+	obj->charged = true;
+	return 0;
 }
 
 /* ------------------------------------------------------------ life cycle -- */
@@ -333,19 +344,11 @@ static void object_init_inode(struct npheap_object *obj, u64 size)
 static struct npheap_object *object_new(struct npheap_heap *heap, u64 key,
 					u64 size)
 {
+	struct inode *inode = new_inode(heap->mnt->mnt_sb);
 	struct npheap_object *obj;
-	struct inode *inode;
-	int err;
 
-	err = object_charge(heap, size);
-	if (err)
-		return ERR_PTR(err);
-	inode = new_inode(heap->mnt->mnt_sb);
-	if (!inode) {
-		npheap_uncharge(&heap->bytes, size);
-		npheap_uncharge(&heap->nr_objects, 1);
+	if (!inode)
 		return ERR_PTR(-ENOMEM);
-	}
 	obj = npheap_object(inode);
 	obj->heap = heap;
 	obj->key = key;
@@ -398,8 +401,9 @@ static int object_state(const struct npheap_object *obj)
 }
 
 /*
- * The key is taken first and the memory allocated then, so that of many who
- * create the same key one allocates and the others wait for it.
+ * The key is taken first, and counted and given its memory then.  So of many
+ * who create the same key one does that and the others wait for it, and none
+ * of them is told that a limit is reached because of another's attempt.
  */
 static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 					   u64 size)
@@ -412,7 +416,9 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 	err = object_publish(obj);
 	if (err)
 		goto put;
-	err = object_populate(obj);
+	err = object_charge(obj);
+	if (!err)
+		err = object_populate(obj);
 	if (err)
 		goto unpublish;
 	object_set_state(obj, NPHEAP_READY);

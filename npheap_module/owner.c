@@ -90,6 +90,8 @@ static void owner_death_work(struct callback_head *work)
 		container_of(work, struct npheap_owner, death);
 	struct npheap_heap *heap = owner->heap;
 
+	rhashtable_remove_fast(&heap->owners, &owner->node,
+			       npheap_owner_params);
 	npheap_lock_abandon(owner);
 	owner_free(owner);
 	if (atomic_dec_and_test(&heap->dying))
@@ -97,18 +99,19 @@ static void owner_death_work(struct callback_head *work)
 }
 
 /*
- * Takes the record out of the table at once, so that a program that was just
- * exec'ed starts with a record of its own.
+ * Preemption is off here, so on PREEMPT_RT not even the hash table may be
+ * changed.  After an exec the work runs before the new program does, so that
+ * it starts with a record of its own; if the exec ends in death instead, there
+ * is nothing more to note.
  */
 static void owner_note_death(struct npheap_heap *heap,
 			     enum task_work_notify_mode notify)
 {
 	struct npheap_owner *owner = npheap_owner_find(heap);
 
-	if (!owner)
+	if (!owner || owner->dying)
 		return;
-	rhashtable_remove_fast(&heap->owners, &owner->node,
-			       npheap_owner_params);
+	owner->dying = true;
 	atomic_inc(&heap->dying);
 	init_task_work(&owner->death, owner_death_work);
 	/* Fails only after exit_task_work(), which comes later. */

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "crew.h"
+#include "relay.h"
+
+/* What the processes of a run share. */
+struct stage {
+	pthread_barrier_t start_line;
+	_Atomic uint64_t start;		/* ns: the last to be ready */
+	_Atomic uint64_t finish;	/* ns: the last to be done */
+	_Atomic uint64_t next;		/* item to make */
+	_Atomic uint64_t items;		/* received and checked */
+	_Atomic uint64_t bytes;
+	_Atomic unsigned char seen[];	/* by item number */
+};
+
+struct relay {
+	const struct job *job;
+	struct channel channel;
+	const struct transport *transport;
+	struct stage *stage;
+	size_t stage_size;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+double seconds_now(void)
+{
+	return (double)now_ns() / 1e9;
+}
+
+static void raise_to(_Atomic uint64_t *latest, uint64_t value)
+{
+	uint64_t old = atomic_load(latest);
+
+	while (old < value &&
+	       !atomic_compare_exchange_weak(latest, &old, value))
+		;
+}
+
+/* A worker dead before the line holds the others there: crew_wait ends them. */
+static void line_up(struct stage *stage)
+{
+	raise_to(&stage->start, now_ns());
+	pthread_barrier_wait(&stage->start_line);
+}
+
+static int complain(const struct relay *relay, const char *what, int err)
+{
+	fprintf(stderr, "%s: %s: %s\n", relay->transport->name, what,
+		strerror(-err));
+	return err;
+}
+
+static int produce_item(struct relay *relay, uint64_t number)
+{
+	const struct job *job = relay->job;
+	size_t size = job->size(job, number);
+	void *bytes = relay->transport->begin(&relay->channel, size);
+	int err;
+
+	if (!bytes)
+		return complain(relay, "no buffer", -errno);
+	err = job->fill(job, number, bytes, size);
+	if (err)
+		return complain(relay, "fill", err);
+	err = relay->transport->commit(&relay->channel, number, size);
+	return err ? complain(relay, "send", err) : 0;
+}
+
+static int produce(void *arg, unsigned int worker)
+{
+	struct relay *relay = arg;
+	uint64_t number;
+	int err;
+
+	err = relay->transport->join(&relay->channel, ROLE_PRODUCER, worker);
+	if (err)
+		return complain(relay, "join", err);
+	line_up(relay->stage);
+	while (!err) {
+		number = atomic_fetch_add(&relay->stage->next, 1);
+		if (number >= relay->job->geometry.items)
+			return 0;
+		err = produce_item(relay, number);
+	}
+	return err;
+}
+
+static int consume_item(struct relay *relay, const struct item *item)
+{
+	const struct job *job = relay->job;
+	int err;
+
+	if (item->number >= job->geometry.items ||
+	    item->size != job->size(job, item->number))
+		return complain(relay, "no such item", -EBADMSG);
+	if (atomic_exchange(&relay->stage->seen[item->number], 1))
+		return complain(relay, "an item came twice", -EBADMSG);
+	err = job->check(job, item->number, item->bytes, item->size);
+	if (err)
+		return complain(relay, "wrong bytes", err);
+	atomic_fetch_add(&relay->stage->bytes, item->size);
+	atomic_fetch_add(&relay->stage->items, 1);
+	err = relay->transport->release(&relay->channel);
+	return err ? complain(relay, "release", err) : 0;
+}
+
+static int consume(void *arg, unsigned int worker)
+{
+	struct relay *relay = arg;
+	struct item item;
+	int err;
+
+	err = relay->transport->join(&relay->channel, ROLE_CONSUMER, worker);
+	if (err)
+		return complain(relay, "join", err);
+	line_up(relay->stage);
+	while ((err = relay->transport->receive(&relay->channel, &item)) > 0) {
+		if (consume_item(relay, &item))
+			return -EBADMSG;
+	}
+	raise_to(&relay->stage->finish, now_ns());
+	return err ? complain(relay, "receive", err) : 0;
+}
+
+static int set_stage(struct relay *relay)
+{
+	const struct geometry *geometry = &relay->job->geometry;
+	pthread_barrierattr_t shared;
+	void *stage;
+
+	relay->stage_size = sizeof(*relay->stage) + geometry->items;
+	stage = mmap(NULL, relay->stage_size, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (stage == MAP_FAILED)
+		return -errno;
+	relay->stage = stage;
+	pthread_barrierattr_init(&shared);
+	pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&relay->stage->start_line, &shared,
+			     geometry->producers + geometry->consumers);
+	return 0;
+}
+
+static int run_crew(struct relay *relay)
+{
+	const struct geometry *geometry = &relay->job->geometry;
+	struct crew crew = { 0 };
+	int err = 0;
+
+	for (unsigned int i = 0; i < geometry->producers && !err; i++)
+		err = crew_add(&crew, produce, relay, i);
+	for (unsigned int i = 0; i < geometry->consumers && !err; i++)
+		err = crew_add(&crew, consume, relay, i);
+	if (!err)
+		err = relay->transport->join(&relay->channel, ROLE_KEEPER, 0);
+	if (!err)
+		return crew_wait(&crew, NULL, NULL);
+	crew_stop(&crew);
+	return err;
+}
+
+static int judge(const struct relay *relay, struct outcome *outcome)
+{
+	struct stage *stage = relay->stage;
+
+	if (stage->items != relay->job->geometry.items)
+		return complain(relay, "items are missing", -EBADMSG);
+	outcome->bytes = stage->bytes;
+	outcome->seconds = (double)(stage->finish - stage->start) / 1e9;
+	return 0;
+}
+
+int relay_run(const struct transport *transport, const struct job *job,
+	      struct outcome *outcome)
+{
+	struct relay relay = {
+		.job = job, .transport = transport,
+		.channel.geometry = job->geometry,
+	};
+	int err = transport->create(&relay.channel);
+
+	if (err)
+		return complain(&relay, "no channel", err);
+	err = set_stage(&relay);
+	if (!err) {
+		err = run_crew(&relay);
+		if (err)
+			complain(&relay, "failed", err);
+		else
+			err = judge(&relay, outcome);
+		munmap(relay.stage, relay.stage_size);
+	}
+	transport->destroy(&relay.channel);
+	return err;
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What test.h promises. */
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "test.h"
+
+size_t page;
+int dev;
+
+/* The table that runs, and how many of its tests have begun. */
+static const struct CMUnitTest *table;
+static size_t begun;
+static long long began_ms;
+
+/* Fails the test; cmocka's fail_msg() writes outside of the TAP stream. */
+static void fail_test(const char *format, ...)
+	__attribute__((format(printf, 1, 2), noreturn));
+
+static void fail_test(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	printf("# ");
+	vprintf(format, args);
+	printf("\n");
+	va_end(args);
+	fail();
+	/* cmocka does not declare that it does not come back. */
+	abort();
+}
+
+long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { .tv_nsec = ms * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* What to print if the test hangs, written down while printf is safe. */
+static char epitaph[512];
+static int epitaph_length;
+
+/* The children need no killing: they die with this process. */
+static void on_time_limit(int sig)
+{
+	(void)sig;
+	if (write(STDOUT_FILENO, epitaph, epitaph_length) < 0)
+		_exit(98);
+	_exit(97);
+}
+
+static void set_time_limit(const char *name)
+{
+	epitaph_length = snprintf(epitaph, sizeof(epitaph),
+				  "not ok %zu - %s\n"
+				  "Bail out! %s hangs: no end after %d s\n",
+				  begun, name, name, TEST_SECONDS);
+	signal(SIGALRM, on_time_limit);
+	alarm(TEST_SECONDS);
+}
+
+int test_begin(void **state)
+{
+	(void)state;
+	while (table[begun++].setup_func != test_begin)
+		;
+	began_ms = now_ms();
+	set_time_limit(table[begun - 1].name);
+	return 0;
+}
+
+int test_end(void **state)
+{
+	(void)state;
+	alarm(0);
+	printf("# time %s %lld\n", table[begun - 1].name, now_ms() - began_ms);
+	return 0;
+}
+
+int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+	page = sysconf(_SC_PAGESIZE);
+	/* What is printed must survive a crash, and never be printed twice. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	if (dev < 0) {
+		printf("Bail out! %s: %s\n", NPHEAP_DEVICE, strerror(errno));
+		return 1;
+	}
+	table = tests;
+	begun = 0;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return _cmocka_run_group_tests(name, tests, count, NULL, NULL) ? 1 : 0;
+}
+
+void test_assert_errno(long result, int expected, const char *call,
+		       const char *file, int line)
+{
+	int got = errno;
+
+	if (result == -1 && got == expected)
+		return;
+	if (result == -1)
+		printf("# %s:%d: %s: %s, expected: %s\n", file, line, call,
+		       strerror(got), strerror(expected));
+	else
+		printf("# %s:%d: %s: returned %ld, expected: %s\n", file, line,
+		       call, result, strerror(expected));
+	_fail(file, line);
+}
+
+uint64_t test_key(void)
+{
+	static uint64_t key;
+
+	return key += 1 << 20;
+}
+
+void *map_key(uint64_t key, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, dev,
+		       key * page);
+
+	if (p == MAP_FAILED)
+		fail_test("mmap of %zu bytes of key %llu: %s", size,
+			  (unsigned long long)key, strerror(errno));
+	return p;
+}
+
+/* cmocka and tests catch signals, some of which a child is to die of. */
+static void default_signals(void)
+{
+	sigset_t none;
+	int sig;
+
+	for (sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void become_child(pid_t parent)
+{
+	default_signals();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before that line; 0: it is in another namespace. */
+	if (getppid() != parent && getppid())
+		_exit(96);
+	/*
+	 * A failed assertion jumps back into the runner, of which only the
+	 * parent may go on.  This makes it print and abort instead.
+	 */
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+}
+
+pid_t spawn(int (*body)(void *arg), void *arg)
+{
+	pid_t parent = getpid();
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		fail_test("fork: %s", strerror(errno));
+	if (!pid) {
+		become_child(parent);
+		/* Not exit(): what the parent set up for its end is its own. */
+		_exit(body(arg));
+	}
+	return pid;
+}
+
+void child_failed(const char *cond, const char *file, int line)
+{
+	int saved = errno;
+
+	fprintf(stderr, "# %s:%d: child: %s is false (errno: %s)\n", file, line,
+		cond, strerror(saved));
+	_exit(99);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			fail_test("waitpid: %s", strerror(errno));
+	return status;
+}
+
+static void fail_status(int status, const char *expected, int number)
+{
+	if (WIFSIGNALED(status))
+		fail_test("child killed by signal %d, expected %s %d",
+			  WTERMSIG(status), expected, number);
+	fail_test("child exited with %d, expected %s %d", WEXITSTATUS(status),
+		  expected, number);
+}
+
+void expect_exit(pid_t pid, int status)
+{
+	int got = wait_for(pid);
+
+	if (!WIFEXITED(got) || WEXITSTATUS(got) != status)
+		fail_status(got, "exit", status);
+}
+
+void expect_signal(pid_t pid, int sig)
+{
+	int got = wait_for(pid);
+
+	if (!WIFSIGNALED(got) || WTERMSIG(got) != sig)
+		fail_status(got, "signal", sig);
+}
+
+void expect_death(int (*body)(void *arg), void *arg, int sig)
+{
+	expect_signal(spawn(body, arg), sig);
+}
+
+long long read_number(const char *path)
+{
+	long long number;
+	FILE *file = fopen(path, "re");
+	int fields;
+
+	if (!file)
+		fail_test("%s: %s", path, strerror(errno));
+	fields = fscanf(file, "%lld", &number);
+	fclose(file);
+	if (fields != 1)
+		fail_test("%s: no number", path);
+	return number;
+}
+
+int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+long long heap_stat(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	return read_number(path);
+}
+
+/* The futex is shared: waiters and wakers are in different processes. */
+static void futex(struct gate *gate, int op, uint32_t value)
+{
+	syscall(SYS_futex, &gate->value, op, value, NULL, NULL, 0);
+}
+
+struct gate *gate_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct gate), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail_test("mmap of a gate: %s", strerror(errno));
+	return p;
+}
+
+void gate_add(struct gate *gate, uint32_t n)
+{
+	atomic_fetch_add(&gate->value, n);
+	futex(gate, FUTEX_WAKE, INT32_MAX);
+}
+
+void gate_wait(struct gate *gate, uint32_t value)
+{
+	uint32_t now;
+
+	while ((now = atomic_load(&gate->value)) < value)
+		futex(gate, FUTEX_WAIT, now);
+}
+
+/* The state in /proc/PID/stat, after the name, which may hold anything. */
+static char process_state(pid_t pid)
+{
+	char path[64], text[512] = "";
+	const char *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+	fclose(file);
+	return end && end[1] == ' ' ? end[2] : 0;
+}
+
+int wait_asleep(pid_t pid)
+{
+	long long limit = now_ms() + 10000;
+
+	do {
+		if (process_state(pid) == 'S')
+			return 1;
+		sleep_ms(1);
+	} while (now_ms() < limit);
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every test program shares: cmocka for the protocol and the assertions,
+ * and below it the things that tests of a kernel module need and cmocka does
+ * not have: a time limit, children with their own fate, expected signals.
+ *
+ * A test program is one area.  It runs as root in a guest that has npheap
+ * loaded, prints TAP, and leaves neither objects nor locks behind.
+ */
+#ifndef NPHEAP_TEST_H
+#define NPHEAP_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <npheap.h>
+
+/** One entry of a program's table; the test gets TEST_SECONDS to run. */
+#define TEST(function) \
+	cmocka_unit_test_setup_teardown(function, test_begin, test_end)
+#define TEST_SECONDS 60
+
+/** Asserts that @call failed, with this errno; prints what it got instead. */
+#define assert_errno(call, expected)				\
+	test_assert_errno((long)(call), (expected), #call,	\
+			  __FILE__, __LINE__)
+
+/** The page size, and the descriptor of /dev/npheap opened read-write. */
+extern size_t page;
+extern int dev;
+
+/** Runs a program's table with TAP on standard output; the exit status. */
+#define test_main(table) test_run(#table, (table), sizeof(table) / sizeof((table)[0]))
+int test_run(const char *name, const struct CMUnitTest *tests, size_t count);
+
+/* Fixtures of TEST(): a time limit, and the time taken as a TAP comment. */
+int test_begin(void **state);
+int test_end(void **state);
+
+void test_assert_errno(long result, int expected, const char *call,
+		       const char *file, int line);
+
+/** A key that no other test of this program uses, with a gap of 2^20 keys. */
+uint64_t test_key(void);
+
+/** mmap of @size bytes of @key, shared and read-write; fails the test. */
+void *map_key(uint64_t key, size_t size);
+
+/**
+ * A child process that runs @body(@arg) and exits with its result.  Signal
+ * handlers are the default ones in it, and it dies with its parent.
+ */
+pid_t spawn(int (*body)(void *arg), void *arg);
+
+/**
+ * Ends a child, with a line that says where and status 99, unless @cond holds.
+ * cmocka's assertions work there too: they print, and abort the child.
+ */
+#define child_check(cond) \
+	((cond) ? (void)0 : child_failed(#cond, __FILE__, __LINE__))
+void child_failed(const char *cond, const char *file, int line)
+	__attribute__((noreturn));
+
+/** Waits for @pid; asserts that it exited with @status. */
+void expect_exit(pid_t pid, int status);
+
+/** Waits for @pid; asserts that @sig killed it. */
+void expect_signal(pid_t pid, int sig);
+
+/** Runs @body in a child of its own and expects @sig to kill it. */
+void expect_death(int (*body)(void *arg), void *arg, int sig);
+
+/** The number in the file @path, for sysfs and cgroup files. */
+long long read_number(const char *path);
+
+/** Writes @text to the file @path; 0 or -errno. */
+int write_text(const char *path, const char *text);
+
+/** A value of /sys/class/misc/npheap, for example stat("objects"). */
+long long heap_stat(const char *name);
+
+/** A counter in memory that parent and children share. */
+struct gate {
+	_Atomic uint32_t value;
+};
+struct gate *gate_new(void);
+void gate_add(struct gate *gate, uint32_t n);
+/** Sleeps until the counter is at least @value. */
+void gate_wait(struct gate *gate, uint32_t value);
+
+/** Milliseconds of CLOCK_MONOTONIC. */
+long long now_ms(void);
+
+/** True once @pid sleeps in the kernel (state S), polled for 10 seconds. */
+int wait_asleep(pid_t pid);
+
+#endif

@@ -1,0 +1,795 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a heap may use: its own limits, the machine's memory, memory cgroups. */
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "test.h"
+
+#define MIB (1ULL << 20)
+#define SYSFS "/sys/class/misc/npheap/"
+#define CGROUP "/sys/fs/cgroup"
+
+/* The limits as they were before the first test. */
+static long long max_bytes, max_objects;
+
+struct usage {
+	long long bytes;
+	long long deleted;
+	long long objects;
+};
+
+static struct usage usage_now(void)
+{
+	return (struct usage){
+		.bytes = heap_stat("bytes"),
+		.deleted = heap_stat("deleted_bytes"),
+		.objects = heap_stat("objects"),
+	};
+}
+
+static void assert_usage(struct usage before)
+{
+	struct usage now = usage_now();
+
+	assert_int_equal(now.bytes, before.bytes);
+	assert_int_equal(now.deleted, before.deleted);
+	assert_int_equal(now.objects, before.objects);
+}
+
+static int write_number(const char *path, long long number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", number);
+	return write_text(path, text);
+}
+
+static void set_limit(const char *name, long long limit)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), SYSFS "%s", name);
+	assert_int_equal(write_number(path, limit), 0);
+	assert_int_equal(heap_stat(name), limit);
+}
+
+/* Also after a failure, so that it does not make all others fail. */
+static int limits_end(void **state)
+{
+	write_number(SYSFS "max_bytes", max_bytes);
+	write_number(SYSFS "max_objects", max_objects);
+	return test_end(state);
+}
+
+#define LIMIT_TEST(function) \
+	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
+
+static void unmap(void *p, size_t size)
+{
+	assert_int_equal(munmap(p, size), 0);
+}
+
+/* An object that no process maps. */
+static void create(uint64_t key, size_t size)
+{
+	unmap(map_key(key, size), size);
+}
+
+static void delete(uint64_t key)
+{
+	assert_int_equal(npheap_delete(dev, key), 0);
+}
+
+static void assert_refused(uint64_t key, size_t size, int reason)
+{
+	struct usage before = usage_now();
+	long long creates = heap_stat("creates");
+
+	assert_errno(npheap_alloc(dev, key, size), reason);
+	assert_int_equal(npheap_getsize(dev, key), 0);
+	assert_int_equal(heap_stat("creates"), creates);
+	assert_usage(before);
+}
+
+static long long max(long long a, long long b)
+{
+	return a > b ? a : b;
+}
+
+/* The number after "NAME" in a file of lines that begin like that. */
+static long long field(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	long long value = -1;
+
+	assert_non_null(file);
+	while (value < 0 && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)))
+			value = atoll(line + strlen(name));
+	fclose(file);
+	return value;
+}
+
+/* -------------------------------------------------------- the heap's own */
+
+static void limits_default_is_a_quarter_of_memory(void **state)
+{
+	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+
+	(void)state;
+	if (field("/sys/module/npheap/parameters/max_bytes", "")) {
+		printf("# the module was loaded with max_bytes\n");
+		skip();
+	}
+	assert_true(max_bytes > total / 4 - (long long)(32 * MIB));
+	assert_true(max_bytes <= total / 4 + (long long)MIB);
+	assert_true(max_objects > 0 && max_objects <= max_bytes);
+}
+
+static void limits_bytes_are_kept(void **state)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+
+	(void)state;
+	set_limit("max_bytes", before.bytes + 4 * page);
+	assert_refused(key, 5 * page, ENOSPC);
+	assert_refused(key, 64 * MIB, ENOSPC);
+	create(key, 3 * page);
+	assert_refused(key + 1, 2 * page, ENOSPC);
+	create(key + 1, page);
+	assert_refused(key + 2, 1, ENOSPC);
+	assert_int_equal(heap_stat("bytes"), heap_stat("max_bytes"));
+	delete(key);
+	create(key + 2, 3 * page);
+	delete(key + 1);
+	delete(key + 2);
+	assert_usage(before);
+}
+
+static void limits_objects_are_kept(void **state)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+
+	(void)state;
+	set_limit("max_objects", before.objects + 2);
+	create(key, page);
+	create(key + 1, page);
+	assert_refused(key + 2, page, ENOSPC);
+	delete(key);
+	create(key + 2, page);
+	assert_refused(key, page, ENOSPC);
+	set_limit("max_objects", before.objects + 3);
+	create(key, page);
+	delete(key);
+	delete(key + 1);
+	delete(key + 2);
+	assert_usage(before);
+}
+
+/* What is there already can be used and attached at the limit. */
+static void limits_do_not_hinder_attaching(void **state)
+{
+	uint64_t key = test_key();
+	char *p = map_key(key, 4 * page), *q;
+
+	(void)state;
+	set_limit("max_bytes", heap_stat("bytes"));
+	set_limit("max_objects", heap_stat("objects"));
+	q = npheap_alloc(dev, key, 8 * page);
+	assert_ptr_not_equal(q, MAP_FAILED);
+	q[0] = 1;
+	assert_int_equal(p[0], 1);
+	assert_refused(key + 1, page, ENOSPC);
+	unmap(q, 8 * page);
+	unmap(p, 4 * page);
+	delete(key);
+}
+
+/* A limit below the usage frees nothing, and lets nothing in. */
+static void limits_may_be_lowered(void **state)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+	char *p = map_key(key, 4 * page);
+
+	(void)state;
+	memset(p, 'a', 4 * page);
+	set_limit("max_bytes", 1);
+	set_limit("max_objects", 0);
+	assert_int_equal(npheap_getsize(dev, key), 4 * page);
+	assert_int_equal(p[4 * page - 1], 'a');
+	assert_refused(key + 1, page, ENOSPC);
+	set_limit("max_bytes", 0);
+	assert_refused(key + 1, page, ENOSPC);
+	set_limit("max_bytes", max_bytes);
+	assert_refused(key + 1, page, ENOSPC);
+	set_limit("max_objects", max_objects);
+	create(key + 1, page);
+	delete(key + 1);
+	unmap(p, 4 * page);
+	delete(key);
+	assert_usage(before);
+}
+
+/* Deleted memory counts for as long as someone maps it. */
+static void limits_count_deleted_memory(void **state)
+{
+	struct usage before = usage_now(), now;
+	uint64_t key = test_key();
+	char *p = map_key(key, 4 * page);
+
+	(void)state;
+	set_limit("max_bytes", before.bytes + 4 * page);
+	delete(key);
+	now = usage_now();
+	assert_int_equal(now.bytes, before.bytes + 4 * page);
+	assert_int_equal(now.deleted, before.deleted + 4 * page);
+	assert_int_equal(now.objects, before.objects + 1);
+	assert_refused(key, page, ENOSPC);
+	unmap(p, 2 * page);
+	assert_refused(key, page, ENOSPC);
+	unmap(p + 2 * page, 2 * page);
+	assert_usage(before);
+	create(key, 4 * page);
+	delete(key);
+	assert_usage(before);
+}
+
+static void check_bad_limits(const char *name)
+{
+	const char *const invalid[] = { "x", "-1", "5x", "1e6", " ", "\n",
+					"0x", "1 2", "+-1", "4K" };
+	long long before = heap_stat(name);
+	char path[128];
+	size_t i;
+
+	snprintf(path, sizeof(path), SYSFS "%s", name);
+	for (i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
+		int rc = write_text(path, invalid[i]);
+
+		if (rc != -EINVAL)
+			printf("# \"%s\" into %s: %d\n", invalid[i], name, rc);
+		assert_int_equal(rc, -EINVAL);
+	}
+	assert_int_equal(write_text(path, "99999999999999999999"), -ERANGE);
+	assert_int_equal(write_text(path, "18446744073709551615"), -ERANGE);
+	assert_int_equal(write_text(path, "9223372036854775808"), -ERANGE);
+	assert_int_equal(heap_stat(name), before);
+	assert_int_equal(write_text(path, "9223372036854775807"), 0);
+	assert_int_equal(heap_stat(name), INT64_MAX);
+	assert_int_equal(write_text(path, "0x10\n"), 0);
+	assert_int_equal(heap_stat(name), 16);
+	set_limit(name, before);
+}
+
+static void limits_refuse_what_is_no_number(void **state)
+{
+	(void)state;
+	check_bad_limits("max_bytes");
+	check_bad_limits("max_objects");
+	check_bad_limits("max_locks");
+}
+
+static int write_limits_as_nobody(void *arg)
+{
+	(void)arg;
+	child_check(setgid(65534) == 0 && setuid(65534) == 0);
+	child_check(write_text(SYSFS "max_bytes", "1") == -EACCES);
+	child_check(write_text(SYSFS "max_objects", "1") == -EACCES);
+	child_check(write_text(SYSFS "max_locks", "1") == -EACCES);
+	return 0;
+}
+
+static void limits_are_for_root_to_set(void **state)
+{
+	long long before = heap_stat("max_bytes");
+
+	(void)state;
+	expect_exit(spawn(write_limits_as_nobody, NULL), 0);
+	assert_int_equal(heap_stat("max_bytes"), before);
+	assert_int_equal(write_text(SYSFS "bytes", "1"), -EACCES);
+	assert_int_equal(write_text(SYSFS "objects", "1"), -EACCES);
+}
+
+/* ------------------------------------------------------------------ races */
+
+enum { RACERS = 8 };
+
+struct race {
+	struct gate *ready;
+	struct gate *start;
+	uint64_t key;
+	size_t size;
+	int index;
+};
+
+static void run_race(int (*body)(void *arg), uint64_t key, size_t size)
+{
+	struct race races[RACERS];
+	struct gate *ready = gate_new(), *start = gate_new();
+	pid_t pids[RACERS];
+	int i;
+
+	for (i = 0; i < RACERS; i++) {
+		races[i] = (struct race){ ready, start, key, size, i };
+		pids[i] = spawn(body, &races[i]);
+	}
+	gate_wait(ready, RACERS);
+	gate_add(start, 1);
+	for (i = 0; i < RACERS; i++)
+		expect_exit(pids[i], 0);
+	munmap(ready, sizeof(*ready));
+	munmap(start, sizeof(*start));
+}
+
+static int attach_or_create(void *arg)
+{
+	const struct race *race = arg;
+	char *p;
+
+	gate_add(race->ready, 1);
+	gate_wait(race->start, 1);
+	p = npheap_alloc(dev, race->key, race->size);
+	child_check(p != MAP_FAILED);
+	p[race->index] = 1;
+	return 0;
+}
+
+enum { TURNS = 150, SPINNERS = 2 };
+
+/* Meets the others at each turn without a system call, to be in time. */
+static int create_in_step(void *arg)
+{
+	const struct race *race = arg;
+	int refused = 0;
+	uint32_t turn;
+
+	for (turn = 1; turn <= TURNS; turn++) {
+		void *p;
+
+		atomic_fetch_add(&race->ready->value, 1);
+		while (atomic_load(&race->ready->value) < turn * SPINNERS)
+			;
+		p = npheap_alloc(dev, race->key + turn, race->size);
+		/* Not the end, as the others would wait for it for ever. */
+		refused += p == MAP_FAILED || munmap(p, race->size);
+		atomic_fetch_add(&race->start->value, 1);
+		while (atomic_load(&race->start->value) < turn * SPINNERS)
+			;
+		npheap_delete(dev, race->key + turn);
+	}
+	if (refused)
+		printf("# refused in %d of %d turns\n", refused, TURNS);
+	return refused != 0;
+}
+
+/* There is room for one object, and it is one that they all want. */
+static void check_only_object(size_t size)
+{
+	struct race race = { .ready = gate_new(), .start = gate_new(),
+			     .key = test_key(), .size = size };
+	struct usage before = usage_now();
+	pid_t pids[SPINNERS];
+	int i;
+
+	for (i = 0; i < SPINNERS; i++)
+		pids[i] = spawn(create_in_step, &race);
+	for (i = 0; i < SPINNERS; i++)
+		expect_exit(pids[i], 0);
+	assert_usage(before);
+}
+
+static void limits_leave_room_for_the_only_object(void **state)
+{
+	(void)state;
+	set_limit("max_objects", heap_stat("objects") + 1);
+	check_only_object(page);
+}
+
+static void limits_leave_room_for_the_only_bytes(void **state)
+{
+	(void)state;
+	set_limit("max_bytes", heap_stat("bytes") + 16 * page);
+	check_only_object(16 * page);
+}
+
+/* Takes what it gets until there is no more, and looks at the sum. */
+static int take_all(void *arg)
+{
+	const struct race *race = arg;
+	uint64_t key = race->key + race->index * 128;
+	int taken = 0;
+
+	gate_add(race->ready, 1);
+	gate_wait(race->start, 1);
+	while (npheap_alloc(dev, key + taken, race->size) != MAP_FAILED) {
+		taken++;
+		child_check(heap_stat("bytes") <= heap_stat("max_bytes"));
+		child_check(heap_stat("objects") <= heap_stat("max_objects"));
+	}
+	child_check(errno == ENOSPC);
+	return 0;
+}
+
+static void check_race(long long bytes, long long objects, size_t size)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+	long long fit = objects;
+	int i;
+
+	if (bytes / (long long)size < objects)
+		fit = bytes / size;
+	set_limit("max_bytes", before.bytes + bytes);
+	set_limit("max_objects", before.objects + objects);
+	run_race(take_all, key, size);
+	assert_int_equal(heap_stat("objects"), before.objects + fit);
+	assert_int_equal(heap_stat("bytes"),
+			 before.bytes + fit * (long long)size);
+	for (i = 0; i < RACERS * 128; i++)
+		delete(key + i);
+	assert_usage(before);
+	set_limit("max_bytes", max_bytes);
+	set_limit("max_objects", max_objects);
+}
+
+/* However many come at once: all that fits gets in, and no more. */
+static void limits_are_never_exceeded(void **state)
+{
+	(void)state;
+	check_race(401 * page, 1000, 4 * page);
+	check_race(4000 * page, 75, 2 * page);
+}
+
+/* ---------------------------------------------------- the machine's memory */
+
+static long long available(void)
+{
+	return field("/proc/meminfo", "MemAvailable:") * 1024;
+}
+
+static long long oom_kills(void)
+{
+	return max(0, field("/proc/vmstat", "oom_kill "));
+}
+
+/* More than there is, where the heap's limits would allow it. */
+static void limits_end_where_memory_ends(void **state)
+{
+	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+	long long kills = oom_kills();
+	uint64_t key = test_key();
+
+	(void)state;
+	set_limit("max_bytes", INT64_MAX);
+	assert_refused(key, total, ENOMEM);
+	assert_refused(key, 2 * total, ENOMEM);
+	assert_refused(key, 1ULL << 45, ENOMEM);
+	/* All that is available is more than a heap may have of it. */
+	assert_refused(key, available() & -page, ENOMEM);
+	assert_int_equal(oom_kills(), kills);
+}
+
+/* The same in steps: something always remains for the rest of the system. */
+static void limits_leave_memory_to_the_system(void **state)
+{
+	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+	size_t step = available() / 8 & -page;
+	struct usage before = usage_now();
+	long long kills = oom_kills();
+	uint64_t key = test_key();
+	int i, n;
+
+	(void)state;
+	if (total > 3LL << 29) {
+		printf("# too much memory to fill\n");
+		skip();
+	}
+	set_limit("max_bytes", INT64_MAX);
+	for (n = 0; n < 20; n++) {
+		void *p = npheap_alloc(dev, key + n, step);
+
+		if (p == MAP_FAILED)
+			break;
+		unmap(p, step);
+	}
+	assert_true(n >= 4 && n < 9);
+	assert_refused(key + n, step, ENOMEM);
+	assert_true(available() > total / 64);
+	assert_int_equal(oom_kills(), kills);
+	for (i = 0; i < n; i++)
+		delete(key + i);
+	assert_usage(before);
+}
+
+static int create_large(void *arg)
+{
+	const struct race *race = arg;
+
+	gate_add(race->ready, 1);
+	npheap_alloc(dev, race->key, race->size);
+	pause();
+	return 0;
+}
+
+/* Whether the object was complete before the signal came. */
+static int kill_creator(struct race *race, useconds_t delay)
+{
+	long long bytes = heap_stat("bytes");
+	uint32_t round = atomic_load(&race->ready->value) + 1;
+	pid_t pid = spawn(create_large, race);
+
+	gate_wait(race->ready, round);
+	while (heap_stat("bytes") == bytes)
+		;
+	usleep(delay);
+	kill(pid, SIGKILL);
+	expect_signal(pid, SIGKILL);
+	return npheap_getsize(dev, race->key) != 0;
+}
+
+/* A creator that is killed in the middle leaves neither object nor memory. */
+static void limits_forget_a_killed_creator(void **state)
+{
+	struct usage before = usage_now();
+	struct race race = { .ready = gate_new(), .key = test_key() };
+	long long avail;
+	int i, complete = 0;
+
+	(void)state;
+	race.size = (max_bytes - before.bytes) / 2 & -page;
+	avail = available();
+	for (i = 0; i < 6; i++) {
+		if (kill_creator(&race, i * 500)) {
+			complete++;
+			delete(race.key);
+		}
+		assert_usage(before);
+	}
+	printf("# %d of 6 objects were complete\n", complete);
+	assert_true(complete < 6);
+	assert_true(available() > avail - (long long)race.size / 2);
+	create(race.key, page);
+	delete(race.key);
+	assert_usage(before);
+}
+
+/* Others who wait for the same object make it themselves then. */
+static void limits_waiter_of_a_killed_creator_goes_on(void **state)
+{
+	struct usage before = usage_now();
+	struct race race = { .ready = gate_new(), .start = gate_new(),
+			     .key = test_key() };
+	pid_t creator, waiter;
+
+	(void)state;
+	race.size = (max_bytes - before.bytes) / 3 & -page;
+	gate_add(race.start, 1);
+	creator = spawn(create_large, &race);
+	gate_wait(race.ready, 1);
+	waiter = spawn(attach_or_create, &race);
+	gate_wait(race.ready, 2);
+	kill(creator, SIGKILL);
+	expect_signal(creator, SIGKILL);
+	expect_exit(waiter, 0);
+	assert_int_equal(npheap_getsize(dev, race.key), race.size);
+	delete(race.key);
+	assert_usage(before);
+}
+
+/* --------------------------------------------------------- memory cgroups */
+
+#define GROUP CGROUP "/npheap-test"
+
+static int group_new(void)
+{
+	write_text(CGROUP "/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) && errno != EEXIST)
+		return 0;
+	if (access(GROUP "/memory.current", F_OK)) {
+		rmdir(GROUP);
+		return 0;
+	}
+	return 1;
+}
+
+static void need_group(void)
+{
+	if (group_new())
+		return;
+	printf("# no memory controller of cgroup2 in " CGROUP "\n");
+	skip();
+}
+
+static long long group_current(void)
+{
+	return read_number(GROUP "/memory.current");
+}
+
+static long long group_event(const char *name)
+{
+	return field(GROUP "/memory.events", name);
+}
+
+static int enter_group(void)
+{
+	return write_text(GROUP "/cgroup.procs", "0");
+}
+
+struct member {
+	uint64_t key;
+	size_t size;
+	int count;
+};
+
+/* Does not touch what it creates: creation is what is charged. */
+static int create_as_member(void *arg)
+{
+	const struct member *member = arg;
+	int i;
+
+	child_check(enter_group() == 0);
+	for (i = 0; i < member->count; i++) {
+		void *p = npheap_alloc(dev, member->key + i, member->size);
+
+		child_check(p != MAP_FAILED);
+		child_check(munmap(p, member->size) == 0);
+	}
+	return 0;
+}
+
+/* Charges come and go in batches, and come off some time after the end. */
+static int current_falls_below(long long bytes)
+{
+	long long limit = now_ms() + 10000;
+
+	while (group_current() >= bytes && now_ms() < limit)
+		usleep(10000);
+	return group_current() < bytes;
+}
+
+static void limits_charge_the_creators_cgroup(void **state)
+{
+	struct member member = { test_key(), 8 * MIB, 1 };
+	long long before;
+
+	(void)state;
+	need_group();
+	before = group_current();
+	expect_exit(spawn(create_as_member, &member), 0);
+	/* The process is gone, the object and its charge are not. */
+	assert_true(group_current() >= before + (long long)(8 * MIB));
+	assert_true(group_current() < before + (long long)(12 * MIB));
+	delete(member.key);
+	assert_true(current_falls_below(before + MIB));
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+/* So is what the kernel needs besides for each of many small objects. */
+static void limits_charge_many_small_objects(void **state)
+{
+	struct member member = { test_key(), page, 100 };
+	long long before;
+	int i;
+
+	(void)state;
+	need_group();
+	before = group_current();
+	expect_exit(spawn(create_as_member, &member), 0);
+	assert_true(group_current() >= before + 100 * ((long long)page + 500));
+	for (i = 0; i < member.count; i++)
+		delete(member.key + i);
+	assert_true(current_falls_below(before + 100 * (long long)page));
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+static int exceed_as_member(void *arg)
+{
+	const struct member *member = arg;
+	void *p;
+
+	child_check(enter_group() == 0);
+	p = npheap_alloc(dev, member->key, member->size);
+	child_check(p == MAP_FAILED && errno == ENOMEM);
+	child_check(npheap_getsize(dev, member->key) == 0);
+	p = npheap_alloc(dev, member->key, member->size / 8);
+	child_check(p != MAP_FAILED);
+	memset(p, 1, member->size / 8);
+	return 0;
+}
+
+/* At its limit a group gets ENOMEM: no signal, and no OOM killer. */
+static void limits_of_a_cgroup_are_enomem(void **state)
+{
+	struct member member = { test_key(), 32 * MIB, 1 };
+	struct usage before = usage_now();
+
+	(void)state;
+	need_group();
+	assert_int_equal(write_number(GROUP "/memory.max", 16 * MIB), 0);
+	expect_exit(spawn(exceed_as_member, &member), 0);
+	assert_int_equal(group_event("oom_kill "), 0);
+	assert_int_equal(npheap_getsize(dev, member.key), member.size / 8);
+	assert_true(group_current() < (long long)(16 * MIB));
+	delete(member.key);
+	assert_usage(before);
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+static int attach_as_member(void *arg)
+{
+	const struct member *member = arg;
+	char *p;
+
+	child_check(enter_group() == 0);
+	p = npheap_alloc(dev, member->key, member->size);
+	child_check(p != MAP_FAILED);
+	memset(p, 2, member->size);
+	child_check(group_current() < (long long)(4 * MIB));
+	return 0;
+}
+
+/* Who attaches pays for page tables and no more. */
+static void limits_do_not_charge_who_attaches(void **state)
+{
+	struct member member = { test_key(), 8 * MIB, 1 };
+
+	(void)state;
+	need_group();
+	create(member.key, member.size);
+	assert_int_equal(write_number(GROUP "/memory.max", 6 * MIB), 0);
+	expect_exit(spawn(attach_as_member, &member), 0);
+	assert_int_equal(group_event("oom_kill "), 0);
+	delete(member.key);
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+/* A group may go before what was charged to it. */
+static void limits_outlive_their_cgroup(void **state)
+{
+	struct member member = { test_key(), 2 * MIB, 1 };
+	char *p;
+
+	(void)state;
+	need_group();
+	expect_exit(spawn(create_as_member, &member), 0);
+	assert_int_equal(rmdir(GROUP), 0);
+	p = map_key(member.key, member.size);
+	memset(p, 3, member.size);
+	unmap(p, member.size);
+	delete(member.key);
+	assert_int_equal(npheap_getsize(dev, member.key), 0);
+}
+
+static const struct CMUnitTest limits_tests[] = {
+	LIMIT_TEST(limits_default_is_a_quarter_of_memory),
+	LIMIT_TEST(limits_bytes_are_kept),
+	LIMIT_TEST(limits_objects_are_kept),
+	LIMIT_TEST(limits_do_not_hinder_attaching),
+	LIMIT_TEST(limits_may_be_lowered),
+	LIMIT_TEST(limits_count_deleted_memory),
+	LIMIT_TEST(limits_refuse_what_is_no_number),
+	LIMIT_TEST(limits_are_for_root_to_set),
+	LIMIT_TEST(limits_leave_room_for_the_only_object),
+	LIMIT_TEST(limits_leave_room_for_the_only_bytes),
+	LIMIT_TEST(limits_are_never_exceeded),
+	LIMIT_TEST(limits_end_where_memory_ends),
+	LIMIT_TEST(limits_leave_memory_to_the_system),
+	LIMIT_TEST(limits_forget_a_killed_creator),
+	LIMIT_TEST(limits_waiter_of_a_killed_creator_goes_on),
+	LIMIT_TEST(limits_charge_the_creators_cgroup),
+	LIMIT_TEST(limits_charge_many_small_objects),
+	LIMIT_TEST(limits_of_a_cgroup_are_enomem),
+	LIMIT_TEST(limits_do_not_charge_who_attaches),
+	LIMIT_TEST(limits_outlive_their_cgroup),
+};
+
+int main(void)
+{
+	max_bytes = read_number(SYSFS "max_bytes");
+	max_objects = read_number(SYSFS "max_objects");
+	return test_main(limits_tests);
+}

@@ -128,6 +128,7 @@ enum npheap_state {
  * @state: an enum npheap_state, released by the creator
  * @charged: counted against the heap's limits
  * @deleted: no longer in heap->objects
+ * @deleted_bytes: what it adds to heap->deleted_bytes
  * @creator: thread group that made it
  */
 struct npheap_object {
@@ -138,6 +139,7 @@ struct npheap_object {
 	int state;
 	bool charged;
 	bool deleted;
+	u64 deleted_bytes;
 	struct pid *creator;
 };
 

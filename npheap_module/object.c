@@ -44,6 +44,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->creator = NULL;
 	obj->charged = false;
 	obj->deleted = false;
+	obj->deleted_bytes = 0;
 	return &obj->inode;
 }
 
@@ -72,8 +73,7 @@ static void object_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	if (!heap)
 		return;
-	if (obj->deleted)
-		atomic64_sub(size, &heap->deleted_bytes);
+	atomic64_sub(obj->deleted_bytes, &heap->deleted_bytes);
 	if (obj->charged)
 		object_uncharge(heap, size);
 }
@@ -313,7 +313,7 @@ static int object_charge(struct npheap_object *obj)
 		object_uncharge(heap, size);
 		return -ENOMEM;
 	}
-	obj->charged = true;
+	WRITE_ONCE(obj->charged, true);
 	return 0;
 }
 
@@ -381,7 +381,9 @@ static bool object_unpublish(struct npheap_object *obj)
 	if (rhashtable_remove_fast(&heap->objects, &obj->node,
 				   npheap_object_params))
 		return false;
-	atomic64_add(i_size_read(&obj->inode), &heap->deleted_bytes);
+	if (READ_ONCE(obj->charged))
+		obj->deleted_bytes = i_size_read(&obj->inode);
+	atomic64_add(obj->deleted_bytes, &heap->deleted_bytes);
 	WRITE_ONCE(obj->deleted, true);
 	iput(&obj->inode);
 	return true;
@@ -391,6 +393,8 @@ static void object_set_state(struct npheap_object *obj, int state)
 {
 	/* Whoever sees the state sees the pages; pairs with object_state(). */
 	smp_store_release(&obj->state, state);
+	/* wake_up_var() looks for waiters, who look at the state in turn. */
+	smp_mb();
 	wake_up_var(&obj->state);
 }
 

@@ -126,6 +126,8 @@ uint64_t test_key(void)
 {
 	static uint64_t key;
 
+	if (!key)
+		key = (uint64_t)getpid() << 28;
 	return key += 1 << 20;
 }
 

@@ -54,7 +54,7 @@ int test_end(void **state);
 void test_assert_errno(long result, int expected, const char *call,
 		       const char *file, int line);
 
-/** A key that no other test of this program uses, with a gap of 2^20 keys. */
+/** A key that no other test uses, of no other program, with 2^20 after it. */
 uint64_t test_key(void);
 
 /** mmap of @size bytes of @key, shared and read-write; fails the test. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Mappings of objects: their bounds, their neighbours, and what is done to them. */
+/* Mappings of objects: their bounds, their neighbours, and their uses. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -166,7 +166,7 @@ static size_t count_present(const char *p, size_t pages)
 	return n;
 }
 
-/* ----------------------------------------------------------- /proc/self/maps */
+/* --------------------------------------------------------- /proc/self/maps */
 
 struct vma {
 	unsigned long start;
@@ -1275,13 +1275,15 @@ static void map_advice_that_must_work_works(void **state)
 	drop(p, 4 * page, key);
 }
 
+/* Pages that were written and pages that were never touched. */
 static void check_kernel_knob(const char *path, const char *text)
 {
-	size_t size = HUGE + 20 * page;
 	uint64_t key = test_key();
+	size_t size = 2 * HUGE + 40 * page;
+	size_t half = HUGE + 20 * page;
 	char *p = map_key(key, size);
 
-	memset(p, 'd', size);
+	memset(p, 'd', half);
 	unmap(p, size);
 	if (write_text(path, text)) {
 		printf("# this kernel has no %s\n", path);
@@ -1289,7 +1291,10 @@ static void check_kernel_knob(const char *path, const char *text)
 		skip();
 	}
 	p = map_key(key, size);
-	assert_true(is_filled(p, 'd', size));
+	assert_true(is_filled(p, 'd', half));
+	assert_int_equal(touch(p + half, READ), 0);
+	assert_int_equal(touch(p + size - 1, READ), 0);
+	assert_true(is_filled(p + half, 0, size - half));
 	drop(p, size, key);
 }
 

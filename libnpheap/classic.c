@@ -26,12 +26,12 @@ NPHEAP_API void *npheap_alloc(int devfd, __u64 offset, __u64 size)
 
 NPHEAP_API int npheap_lock(int devfd, __u64 offset)
 {
-	return result(npheap_uapi_lock(devfd, offset));
+	return result(npheap_fast_lock(devfd, offset));
 }
 
 NPHEAP_API int npheap_unlock(int devfd, __u64 offset)
 {
-	return result(npheap_uapi_unlock(devfd, offset));
+	return result(npheap_fast_unlock(devfd, offset));
 }
 
 NPHEAP_API int npheap_delete(int devfd, __u64 offset)
@@ -44,7 +44,7 @@ NPHEAP_API long npheap_getsize(int devfd, __u64 offset)
 	uint64_t size;
 	int rc;
 
-	rc = npheap_uapi_size(devfd, offset, &size);
+	rc = npheap_fast_size(devfd, offset, &size);
 	/* Only where long has 32 bits. */
 	if (!rc && size > LONG_MAX)
 		rc = -EOVERFLOW;

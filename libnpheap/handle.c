@@ -92,7 +92,7 @@ NPHEAP_API int npheap_size(struct npheap *heap, uint64_t key, uint64_t *size)
 	uint64_t bytes;
 	int rc;
 
-	rc = npheap_uapi_size(heap->fd, key, &bytes);
+	rc = npheap_fast_size(heap->fd, key, &bytes);
 	if (rc)
 		return rc;
 	if (!bytes)
@@ -108,10 +108,57 @@ NPHEAP_API int npheap_remove(struct npheap *heap, uint64_t key)
 
 NPHEAP_API int npheap_acquire(struct npheap *heap, uint64_t key)
 {
-	return npheap_uapi_lock(heap->fd, key);
+	return npheap_acquire_with(heap, key, 0, NPHEAP_FOREVER);
+}
+
+NPHEAP_API int npheap_acquire_with(struct npheap *heap, uint64_t key,
+				   unsigned int flags, uint64_t deadline)
+{
+	struct npheap_lock_args args = {
+		.key = key,
+		.timeout = deadline,
+		.flags = flags | NPHEAP_LOCK_REPORT,
+	};
+
+	if (flags & ~(NPHEAP_TRY | NPHEAP_SHARED))
+		return -EINVAL;
+	return npheap_fast_lock_args(heap->fd, &args);
 }
 
 NPHEAP_API int npheap_release(struct npheap *heap, uint64_t key)
 {
-	return npheap_uapi_unlock(heap->fd, key);
+	return npheap_fast_unlock(heap->fd, key);
+}
+
+NPHEAP_API int npheap_consistent(struct npheap *heap, uint64_t key)
+{
+	return npheap_uapi_consistent(heap->fd, key);
+}
+
+NPHEAP_API int npheap_break(struct npheap *heap, uint64_t key)
+{
+	return npheap_uapi_break(heap->fd, key);
+}
+
+NPHEAP_API int npheap_event(struct npheap *heap, uint64_t key, uint64_t *event)
+{
+	return npheap_fast_event(heap->fd, key, event);
+}
+
+NPHEAP_API int npheap_wait(struct npheap *heap, uint64_t key, uint64_t event,
+			   uint64_t deadline)
+{
+	struct npheap_event args = {
+		.key = key,
+		.event = event,
+		.timeout = deadline,
+	};
+
+	return npheap_uapi_wait(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_notify(struct npheap *heap, uint64_t key,
+			     unsigned int count)
+{
+	return npheap_fast_notify(heap->fd, key, count);
 }

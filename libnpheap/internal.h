@@ -24,4 +24,25 @@ int npheap_uapi_delete(int fd, uint64_t key);
 int npheap_uapi_lock(int fd, uint64_t key);
 int npheap_uapi_unlock(int fd, uint64_t key);
 
+/* The commands on records; see npheap/npheap.h. */
+int npheap_uapi_join(int fd, struct npheap_join *join);
+int npheap_uapi_bind(int fd, struct npheap_bind *bind);
+int npheap_uapi_lock_args(int fd, const struct npheap_lock_args *args);
+int npheap_uapi_consistent(int fd, uint64_t key);
+int npheap_uapi_break(int fd, uint64_t key);
+int npheap_uapi_event(int fd, struct npheap_event *args);
+int npheap_uapi_wait(int fd, const struct npheap_event *args);
+int npheap_uapi_notify(int fd, const struct npheap_event *args);
+
+/*
+ * The same as the npheap_uapi_*() above, without a system call where the
+ * table of records allows it.
+ */
+int npheap_fast_lock(int fd, uint64_t key);
+int npheap_fast_lock_args(int fd, const struct npheap_lock_args *args);
+int npheap_fast_unlock(int fd, uint64_t key);
+int npheap_fast_size(int fd, uint64_t key, uint64_t *size);
+int npheap_fast_event(int fd, uint64_t key, uint64_t *event);
+int npheap_fast_notify(int fd, uint64_t key, uint32_t count);
+
 #endif

@@ -108,16 +108,49 @@ int npheap_size(struct npheap *heap, uint64_t key, uint64_t *size);
  */
 int npheap_remove(struct npheap *heap, uint64_t key);
 
+/*
+ * Locks.  Each key has one; it needs no object.  A lock is held by a thread,
+ * and taken and given back without a system call unless it is fought over.
+ * When its holder dies, the lock comes free, and the key is marked: the next
+ * to take it is told (-EOWNERDEAD), looks after the data, and says so with
+ * npheap_consistent().
+ */
+
+/** npheap_acquire_with(): do not wait; -EBUSY. */
+#define NPHEAP_TRY NPHEAP_LOCK_TRY
+/** npheap_acquire_with(): hold it together with others who say so. */
+#define NPHEAP_SHARED NPHEAP_LOCK_SHARED
+/** npheap_acquire_with(), npheap_wait(): no deadline. */
+#define NPHEAP_FOREVER UINT64_MAX
+
 /**
  * npheap_acquire() - wait until the calling thread holds a key's lock
  * @heap: the heap
- * @key: 0 to NPHEAP_KEY_MAX; it needs no object
+ * @key: 0 to NPHEAP_KEY_MAX
  *
- * Return: 0, or -EDEADLK (the thread holds it already), -EBADF (read-only
- * handle), -EOVERFLOW, -ENOSPC (the heap's limit on lock records) or -ENOMEM.
- * Never -EINTR.
+ * Waiters get the lock in the order in which they came.
+ *
+ * Return: 0, or -EOWNERDEAD (the lock is held, and a holder before died), or
+ * an error: -ENOTRECOVERABLE (one that was told so gave the lock back without
+ * npheap_consistent()), -EDEADLK (the thread holds it already), -EBADF
+ * (read-only handle), -EOVERFLOW, -ENOSPC (the heap's limit on lock records)
+ * or -ENOMEM.  Never -EINTR.
  */
 int npheap_acquire(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_acquire_with() - npheap_acquire() with a choice
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @flags: NPHEAP_TRY, NPHEAP_SHARED or both, or 0
+ * @deadline: when to give up, CLOCK_MONOTONIC in ns, or NPHEAP_FOREVER
+ *
+ * A reader does not get past a writer that waits.
+ *
+ * Return: as npheap_acquire(), and -EBUSY, -ETIMEDOUT or -EINVAL (@flags).
+ */
+int npheap_acquire_with(struct npheap *heap, uint64_t key, unsigned int flags,
+			uint64_t deadline);
 
 /**
  * npheap_release() - give a key's lock back
@@ -128,6 +161,70 @@ int npheap_acquire(struct npheap *heap, uint64_t key);
  * changes), -EBADF (read-only handle) or -EOVERFLOW.
  */
 int npheap_release(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_consistent() - settle that a holder died
+ * @heap: the heap
+ * @key: a key whose lock the thread took and got -EOWNERDEAD
+ *
+ * Return: 0, or -EPERM (not the holder) or -EINVAL (was not told of a death).
+ */
+int npheap_consistent(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_break() - take a lock away from whoever holds it
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ *
+ * For an administrator.  The next to take it gets -EOWNERDEAD, and the holder
+ * -EPERM when it gives the lock back.
+ *
+ * Return: 0, or -EPERM (needs CAP_SYS_ADMIN), -EBADF or -EOVERFLOW.
+ */
+int npheap_break(struct npheap *heap, uint64_t key);
+
+/*
+ * Events.  Each key counts its notifications.  Who waits for something reads
+ * the event, looks whether it has happened, and if not waits with the event
+ * that it read: a notification in between ends the wait at once, so none is
+ * lost.
+ */
+
+/**
+ * npheap_event() - the event of a key, for npheap_wait()
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @event: where it is stored; it changes with every notification and at no
+ *         other time that the caller could tell from one
+ *
+ * Return: 0, or -EBADF (read-only handle), -EOVERFLOW, -ENOSPC or -ENOMEM.
+ */
+int npheap_event(struct npheap *heap, uint64_t key, uint64_t *event);
+
+/**
+ * npheap_wait() - sleep until a key is notified
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @event: what npheap_event() said
+ * @deadline: when to give up, CLOCK_MONOTONIC in ns, or NPHEAP_FOREVER
+ *
+ * Return: 0 (look again: it may have happened or not), -ETIMEDOUT, -EBADF,
+ * -EOVERFLOW, -ENOSPC or -ENOMEM.  Never -EINTR.
+ */
+int npheap_wait(struct npheap *heap, uint64_t key, uint64_t event,
+		uint64_t deadline);
+
+/**
+ * npheap_notify() - count a notification, and wake who waits for it
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @count: how many to wake at most, those first who waited longest
+ *
+ * No system call where nobody waits.
+ *
+ * Return: 0, or -EBADF (read-only handle), -EOVERFLOW, -ENOSPC or -ENOMEM.
+ */
+int npheap_notify(struct npheap *heap, uint64_t key, unsigned int count);
 
 /*
  * The classic calls.  @devfd is a descriptor of /dev/npheap, opened by the
@@ -143,7 +240,11 @@ int npheap_release(struct npheap *heap, uint64_t key);
  */
 void *npheap_alloc(int devfd, __u64 offset, __u64 size);
 
-/** npheap_lock() - npheap_acquire(); 0, or -1 and errno. */
+/**
+ * npheap_lock() - npheap_acquire() for those who do not ask for deaths
+ *
+ * Return: 0, also where a holder died; or -1 and errno.
+ */
 int npheap_lock(int devfd, __u64 offset);
 
 /** npheap_unlock() - npheap_release(); 0, or -1 and errno. */

@@ -18,7 +18,20 @@ static int key_to_offset(uint64_t key, int64_t *offset)
 	return 0;
 }
 
-static int command(int fd, unsigned long request, uint64_t key, uint64_t *size)
+/* Leaves errno alone: what fails here may be tried in another way. */
+static int request(int fd, unsigned long number, void *args)
+{
+	int saved = errno;
+	int rc;
+
+	if (ioctl(fd, number, args) >= 0)
+		return 0;
+	rc = -errno;
+	errno = saved;
+	return rc;
+}
+
+static int command(int fd, unsigned long number, uint64_t key, uint64_t *size)
 {
 	struct npheap_cmd cmd = { 0 };
 	int64_t offset;
@@ -28,8 +41,9 @@ static int command(int fd, unsigned long request, uint64_t key, uint64_t *size)
 	if (rc)
 		return rc;
 	cmd.offset = offset;
-	if (ioctl(fd, request, &cmd) < 0)
-		return -errno;
+	rc = request(fd, number, &cmd);
+	if (rc)
+		return rc;
 	/* The return value of the ioctl cannot carry sizes above INT_MAX. */
 	if (size)
 		*size = cmd.size;
@@ -81,4 +95,44 @@ int npheap_uapi_lock(int fd, uint64_t key)
 int npheap_uapi_unlock(int fd, uint64_t key)
 {
 	return command(fd, NPHEAP_IOCTL_UNLOCK, key, NULL);
+}
+
+int npheap_uapi_join(int fd, struct npheap_join *join)
+{
+	return request(fd, NPHEAP_IOC_JOIN, join);
+}
+
+int npheap_uapi_bind(int fd, struct npheap_bind *bind)
+{
+	return request(fd, NPHEAP_IOC_BIND, bind);
+}
+
+int npheap_uapi_lock_args(int fd, const struct npheap_lock_args *args)
+{
+	return request(fd, NPHEAP_IOC_LOCK, (void *)args);
+}
+
+int npheap_uapi_consistent(int fd, uint64_t key)
+{
+	return request(fd, NPHEAP_IOC_CONSISTENT, &key);
+}
+
+int npheap_uapi_break(int fd, uint64_t key)
+{
+	return request(fd, NPHEAP_IOC_BREAK, &key);
+}
+
+int npheap_uapi_wait(int fd, const struct npheap_event *args)
+{
+	return request(fd, NPHEAP_IOC_WAIT, (void *)args);
+}
+
+int npheap_uapi_notify(int fd, const struct npheap_event *args)
+{
+	return request(fd, NPHEAP_IOC_NOTIFY, (void *)args);
+}
+
+int npheap_uapi_event(int fd, struct npheap_event *args)
+{
+	return request(fd, NPHEAP_IOC_EVENT, args);
 }

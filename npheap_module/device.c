@@ -5,6 +5,7 @@
  */
 #include "npheap.h"
 
+#include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -63,12 +64,122 @@ static long device_command(struct file *file, unsigned int nr,
 		return -EBADF;
 	switch (nr) {
 	case _IOC_NR(NPHEAP_IOCTL_LOCK):
-		return npheap_lock_acquire(heap, key);
+		return npheap_lock_acquire(heap, key, 0, U64_MAX);
 	case _IOC_NR(NPHEAP_IOCTL_UNLOCK):
 		return npheap_lock_release(heap, key);
 	default:
 		npheap_object_delete(heap, key);
 		return 0;
+	}
+}
+
+static long modern_join(struct npheap_heap *heap, void __user *argp)
+{
+	struct npheap_join join;
+	int err = npheap_table_join(heap, &join);
+
+	if (!err && copy_to_user(argp, &join, sizeof(join)))
+		err = -EFAULT;
+	return err;
+}
+
+static long modern_bind(struct npheap_heap *heap, void __user *argp)
+{
+	struct npheap_bind bind;
+	int err;
+
+	if (copy_from_user(&bind, argp, sizeof(bind)))
+		return -EFAULT;
+	if (bind.key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	err = npheap_lock_bind(heap, &bind);
+	if (!err && copy_to_user(argp, &bind, sizeof(bind)))
+		err = -EFAULT;
+	return err;
+}
+
+static long modern_lock(struct npheap_heap *heap, void __user *argp)
+{
+	struct npheap_lock_args args;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.reserved || args.flags & ~(NPHEAP_LOCK_TRY |
+					    NPHEAP_LOCK_SHARED |
+					    NPHEAP_LOCK_REPORT))
+		return -EINVAL;
+	if (args.key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	return npheap_lock_acquire(heap, args.key, args.flags, args.timeout);
+}
+
+static long modern_event_read(struct npheap_heap *heap, u64 key,
+			      struct npheap_event __user *argp)
+{
+	u64 event;
+	int err = npheap_event_read(heap, key, &event);
+
+	if (!err && put_user(event, &argp->event))
+		err = -EFAULT;
+	return err;
+}
+
+static long modern_event(struct npheap_heap *heap, unsigned int cmd,
+			 void __user *argp)
+{
+	struct npheap_event args;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.reserved)
+		return -EINVAL;
+	if (args.key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	if (cmd == NPHEAP_IOC_NOTIFY)
+		return npheap_event_notify(heap, args.key, args.count);
+	if (cmd == NPHEAP_IOC_EVENT)
+		return modern_event_read(heap, args.key, argp);
+	return npheap_event_wait(heap, args.key, args.event, args.timeout);
+}
+
+static long modern_key(struct npheap_heap *heap, unsigned int cmd,
+		       u64 __user *argp)
+{
+	u64 key;
+
+	if (get_user(key, argp))
+		return -EFAULT;
+	if (key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	if (cmd == NPHEAP_IOC_CONSISTENT)
+		return npheap_lock_consistent(heap, key);
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	npheap_lock_break(heap, key);
+	return 0;
+}
+
+/* The commands that are the same for 32-bit callers. */
+static long modern_command(struct file *file, unsigned int cmd,
+			  void __user *argp)
+{
+	struct npheap_heap *heap = file_heap(file);
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	switch (cmd) {
+	case NPHEAP_IOC_JOIN:
+		return modern_join(heap, argp);
+	case NPHEAP_IOC_BIND:
+		return modern_bind(heap, argp);
+	case NPHEAP_IOC_LOCK:
+		return modern_lock(heap, argp);
+	case NPHEAP_IOC_EVENT:
+	case NPHEAP_IOC_WAIT:
+	case NPHEAP_IOC_NOTIFY:
+		return modern_event(heap, cmd, argp);
+	default:
+		return modern_key(heap, cmd, argp);
 	}
 }
 
@@ -84,6 +195,15 @@ static long device_ioctl(struct file *file, unsigned int cmd,
 	case NPHEAP_IOCTL_GETSIZE:
 		return device_command(file, _IOC_NR(cmd), &argp->offset,
 				      &argp->size);
+	case NPHEAP_IOC_JOIN:
+	case NPHEAP_IOC_BIND:
+	case NPHEAP_IOC_LOCK:
+	case NPHEAP_IOC_CONSISTENT:
+	case NPHEAP_IOC_BREAK:
+	case NPHEAP_IOC_EVENT:
+	case NPHEAP_IOC_WAIT:
+	case NPHEAP_IOC_NOTIFY:
+		return modern_command(file, cmd, argp);
 	default:
 		return -ENOTTY;
 	}
@@ -118,8 +238,24 @@ static long device_compat_ioctl(struct file *file, unsigned int cmd,
 }
 #endif
 
+/*
+ * What the closing thread itself keeps about the descriptor may be in another
+ * process structure than what the descriptor table's others keep.
+ */
+static int device_flush(struct file *file, fl_owner_t files)
+{
+	struct npheap_heap *heap = file_heap(file);
+	struct npheap_owner *owner = npheap_owner_find(heap);
+
+	npheap_table_flush(heap, files);
+	if (owner && owner->process)
+		npheap_process_advance(owner->process);
+	return 0;
+}
+
 static const struct file_operations device_fops = {
 	.owner = THIS_MODULE,
+	.flush = device_flush,
 	.llseek = noop_llseek,
 	.mmap = device_mmap,
 	.get_unmapped_area = npheap_get_unmapped_area,

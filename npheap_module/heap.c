@@ -81,11 +81,16 @@ int npheap_heap_init(struct npheap_heap *heap,
 	err = npheap_object_mount(heap);
 	if (err)
 		goto free_locks;
-	err = npheap_owner_init(heap);
+	err = npheap_table_init(heap);
 	if (err)
 		goto unmount;
+	err = npheap_owner_init(heap);
+	if (err)
+		goto destroy_table;
 	return 0;
 
+destroy_table:
+	npheap_table_destroy(heap);
 unmount:
 	npheap_object_unmount(heap);
 free_locks:
@@ -107,6 +112,7 @@ void npheap_heap_destroy(struct npheap_heap *heap)
 {
 	/* The owners give their locks back, which empties that table, too. */
 	npheap_owner_exit(heap);
+	npheap_table_destroy(heap);
 	npheap_object_unmount(heap);
 	rhashtable_destroy(&heap->locks);
 	free_percpu(heap->stats);

@@ -2,8 +2,11 @@
 /*
  * Locks: one for each key, held by a thread, handed on in the order of asking.
  *
- * A record is made when a key's lock is first asked for and goes away when
- * nobody holds it or waits for it.
+ * Who holds a lock is written in the word of its record, which user space can
+ * change as well as the kernel, so everything here goes by compare-and-swap.
+ * What user space cannot be trusted with, the queue and the mark of a dead
+ * holder, is in struct npheap_lock; the flags in the word only see to it that
+ * user space comes here.  docs/locking.md has the protocol and its proof.
  *
  * A waiter that gets a signal leaves the kernel, so that handlers, job
  * control, debuggers and the freezer work; the system call is then restarted
@@ -16,6 +19,7 @@
 #include "trace.h"
 
 #include <linux/freezer.h>
+#include <linux/hrtimer.h>
 #include <linux/proc_fs.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -23,29 +27,9 @@
 /* A thread waits in so many places at most; handlers seldom nest that deep. */
 #define NPHEAP_MAX_WAITS 16
 
-/**
- * struct npheap_lock - the lock of a key
- * @node: in heap->locks
- * @heap: where it belongs
- * @key: the key
- * @lock: protects what follows, but for @held_node
- * @holder: who holds it, or NULL
- * @waiters: struct npheap_waiter, first come first
- * @dead: taken out of the table; whoever finds it must look again
- * @held_node: in @holder->held, which only the holder's thread touches
- * @rcu: frees the memory
- */
-struct npheap_lock {
-	struct rhash_head node;
-	struct npheap_heap *heap;
-	u64 key;
-	spinlock_t lock;	/* see above for what it protects */
-	struct npheap_owner *holder;
-	struct list_head waiters;
-	bool dead;
-	struct list_head held_node;
-	struct rcu_head rcu;
-};
+/* Records that nobody uses are kept up to this number, for who may return. */
+#define NPHEAP_IDLE_LOCKS 65536
+#define NPHEAP_EVICT_SCAN 4
 
 /**
  * struct npheap_waiter - a thread's place in a queue
@@ -53,6 +37,7 @@ struct npheap_lock {
  * @owner_node: in @owner->waits
  * @rec: the lock
  * @owner: the thread
+ * @reader: where it wants the lock together with others: what to hold it by
  * @present: it is in the kernel and will take what it is granted
  * @granted: it holds the lock; set by the one who gave it back
  */
@@ -61,8 +46,23 @@ struct npheap_waiter {
 	struct list_head owner_node;
 	struct npheap_lock *rec;
 	struct npheap_owner *owner;
+	struct npheap_reader *reader;
 	bool present;
 	bool granted;
+};
+
+/**
+ * struct npheap_reader - a thread that holds a lock with others
+ * @rec_node: in @rec->readers or @rec->deposed
+ * @owner_node: in @owner->reads
+ * @rec: the lock
+ * @deposed: the lock was taken from it, which it does not know yet
+ */
+struct npheap_reader {
+	struct list_head rec_node;
+	struct list_head owner_node;
+	struct npheap_lock *rec;
+	bool deposed;
 };
 
 const struct rhashtable_params npheap_lock_params = {
@@ -71,6 +71,50 @@ const struct rhashtable_params npheap_lock_params = {
 	.head_offset = offsetof(struct npheap_lock, node),
 	.automatic_shrinking = true,
 };
+
+/* ---------------------------------------------------------------- words -- */
+
+/* The word of a lock that nobody holds and nothing is to be said of. */
+static u64 word_free(const struct npheap_lock *rec)
+{
+	return NPHEAP_WORD_GENERATION(rec->generation);
+}
+
+static u64 word_read(const struct npheap_lock *rec)
+{
+	return READ_ONCE(rec->shared->word);
+}
+
+static bool word_swap(struct npheap_lock *rec, u64 *old, u64 new)
+{
+	u64 found = cmpxchg(&rec->shared->word, *old, new);
+	bool same = found == *old;
+
+	*old = found;
+	return same;
+}
+
+static bool word_held(u64 word)
+{
+	return word & (NPHEAP_WORD_OWNER | NPHEAP_WORD_SHARED);
+}
+
+static bool word_held_by(u64 word, const struct npheap_owner *owner)
+{
+	return (word & NPHEAP_WORD_OWNER) == owner->id;
+}
+
+/* What the flags of the word have to be, as far as the kernel knows. */
+static u64 word_flags(const struct npheap_lock *rec)
+{
+	const struct npheap_waiter *waiter;
+	u64 flags = rec->marked ? NPHEAP_WORD_MARKED : 0;
+
+	list_for_each_entry(waiter, &rec->waiters, queue)
+		if (waiter->present)
+			return flags | NPHEAP_WORD_WAITERS;
+	return flags;
+}
 
 /* --------------------------------------------------------------- records -- */
 
@@ -90,6 +134,80 @@ static void rec_unlock(struct npheap_lock *rec)
 #ifndef __CHECKER__
 	spin_unlock(&rec->lock);
 #endif
+}
+
+static bool rec_idle(const struct npheap_lock *rec)
+{
+	return !rec->marked && !rec->lost && list_empty(&rec->waiters) &&
+	       list_empty(&rec->readers) && list_empty(&rec->deposed) &&
+	       list_empty(&rec->sleepers);
+}
+
+/*
+ * Ends the binding of the record to its key, unless it is in use.  A thread
+ * that knows it may be taking it at this very moment, so that is for the
+ * compare-and-swap to tell; where no thread does, the word says nothing true.
+ * On success the record is unlocked and gone.
+ */
+static bool rec_evict(struct npheap_lock *rec)
+{
+	u64 old = word_free(rec);
+	u64 next = NPHEAP_WORD_GENERATION(rec->generation + 1);
+
+	lockdep_assert_held(&rec->lock);
+	if (!rec_idle(rec))
+		return false;
+	if (!rec->knowers)
+		xchg(&rec->shared->word, next);
+	else if (!word_swap(rec, &old, next))
+		return false;
+	rec->dead = true;
+	rhashtable_remove_fast(&rec->heap->locks, &rec->node,
+			       npheap_lock_params);
+	npheap_slot_free(rec->heap, rec);
+	npheap_uncharge(&rec->heap->nr_locks, 1);
+	rec_unlock(rec);
+	kfree_rcu(rec, rcu);
+	return true;
+}
+
+/* Unlocks the record, and frees it where no living thread knows it. */
+static void rec_put(struct npheap_lock *rec)
+{
+	if (rec->knowers || !rec_evict(rec))
+		rec_unlock(rec);
+}
+
+/* Looks at @count records, going round, and frees what is not in use. */
+static void evict_some(struct npheap_heap *heap, u64 count)
+{
+	unsigned long index = READ_ONCE(heap->clock_hand);
+	struct npheap_lock *rec;
+
+	while (count--) {
+		rcu_read_lock();
+		rec = xa_find(&heap->slots, &index, ULONG_MAX, XA_PRESENT);
+		if (rec) {
+			rec_lock(rec);
+			if (rec->dead || !rec_evict(rec))
+				rec_unlock(rec);
+		}
+		rcu_read_unlock();
+		index = rec ? index + 1 : 0;
+		cond_resched();
+	}
+	WRITE_ONCE(heap->clock_hand, index);
+}
+
+static bool lock_charge(struct npheap_heap *heap)
+{
+	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
+		evict_some(heap, NPHEAP_EVICT_SCAN);
+	if (npheap_charge(&heap->nr_locks, 1))
+		return true;
+	/* Only where all are in use is the limit reached. */
+	evict_some(heap, atomic64_read(&heap->nr_locks.usage) + 1);
+	return npheap_charge(&heap->nr_locks, 1);
 }
 
 /* Returns with the record locked, or NULL where the key has none. */
@@ -112,22 +230,39 @@ static struct npheap_lock *rec_find(struct npheap_heap *heap, u64 key)
 	return rec;
 }
 
+static void rec_init(struct npheap_lock *rec)
+{
+	spin_lock_init(&rec->lock);
+	INIT_LIST_HEAD(&rec->waiters);
+	INIT_LIST_HEAD(&rec->readers);
+	INIT_LIST_HEAD(&rec->deposed);
+	INIT_LIST_HEAD(&rec->sleepers);
+	/* Above all that was ever counted under this key or any other. */
+	WRITE_ONCE(rec->shared->event, ktime_get_mono_fast_ns() << 1);
+	WRITE_ONCE(rec->shared->size, 0);
+	xchg(&rec->shared->word, word_free(rec));
+}
+
 static struct npheap_lock *rec_new(struct npheap_heap *heap, u64 key)
 {
 	struct npheap_lock *rec;
+	int err = -ENOMEM;
 
-	if (!npheap_charge(&heap->nr_locks, 1))
+	if (!lock_charge(heap))
 		return ERR_PTR(-ENOSPC);
 	rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
-	if (!rec) {
-		npheap_uncharge(&heap->nr_locks, 1);
-		return ERR_PTR(-ENOMEM);
+	if (rec) {
+		rec->heap = heap;
+		rec->key = key;
+		err = npheap_slot_alloc(heap, rec);
 	}
-	rec->heap = heap;
-	rec->key = key;
-	spin_lock_init(&rec->lock);
-	INIT_LIST_HEAD(&rec->waiters);
-	INIT_LIST_HEAD(&rec->held_node);
+	if (err) {
+		npheap_uncharge(&heap->nr_locks, 1);
+		kfree(rec);
+		return ERR_PTR(err);
+	}
+	rec_init(rec);
+	npheap_slot_publish(heap, rec);
 	return rec;
 }
 
@@ -137,7 +272,12 @@ static int rec_insert(struct npheap_heap *heap, struct npheap_lock *rec)
 	int err = rhashtable_lookup_insert_fast(&heap->locks, &rec->node,
 						npheap_lock_params);
 
-	return err && err != -EEXIST ? -ENOMEM : err;
+	if (!err)
+		return 0;
+	npheap_slot_free(heap, rec);
+	npheap_uncharge(&heap->nr_locks, 1);
+	kfree_rcu(rec, rcu);
+	return err == -EEXIST ? err : -ENOMEM;
 }
 
 /* Returns with the record locked, or an ERR_PTR(). */
@@ -152,80 +292,74 @@ static struct npheap_lock *rec_get(struct npheap_heap *heap, u64 key)
 			/* Perhaps because another thread was faster. */
 			return rec_find(heap, key) ?: new;
 		err = rec_insert(heap, new);
-		if (!err)
-			continue;
-		npheap_uncharge(&heap->nr_locks, 1);
-		kfree(new);
-		if (err != -EEXIST)
+		if (err && err != -EEXIST)
 			return ERR_PTR(err);
 	}
 	return rec;
 }
 
-/* Unlocks the record, and frees it where nobody holds it or waits for it. */
-static void rec_put(struct npheap_lock *rec)
+static bool owner_knows(struct npheap_owner *owner,
+			const struct npheap_lock *rec)
 {
-	lockdep_assert_held(&rec->lock);
-	rec->dead = !rec->holder && list_empty(&rec->waiters);
-	if (!rec->dead) {
+	void *entry = xa_load(&owner->known, rec->slot);
+
+	return entry && xa_to_value(entry) == rec->generation;
+}
+
+/*
+ * rec_get(), and notes that the thread knows the record: it may take the lock
+ * by itself from now on, and so its death has to look there.
+ */
+static struct npheap_lock *rec_bind(struct npheap_owner *owner, u64 key)
+{
+	struct npheap_lock *rec;
+	u32 slot;
+	int err;
+
+	for (;;) {
+		rec = rec_get(owner->heap, key);
+		if (IS_ERR(rec) || owner_knows(owner, rec))
+			return rec;
+		slot = rec->slot;
+		/* Nothing may be allocated while the record is locked ... */
+		if (xa_load(&owner->known, slot) || slot == owner->reserved)
+			break;
 		rec_unlock(rec);
-		return;
+		err = xa_reserve(&owner->known, slot, GFP_KERNEL_ACCOUNT);
+		if (err)
+			return ERR_PTR(err);
+		owner->reserved = slot;
 	}
-	rhashtable_remove_fast(&rec->heap->locks, &rec->node,
-			       npheap_lock_params);
-	npheap_uncharge(&rec->heap->nr_locks, 1);
-	rec_unlock(rec);
-	kfree_rcu(rec, rcu);
+	/* ... so there is a place for this. */
+	xa_store(&owner->known, slot, xa_mk_value(rec->generation), 0);
+	owner->reserved = NPHEAP_NO_SLOT;
+	rec->knowers++;
+	WRITE_ONCE(rec->shared->size, npheap_object_size(rec->heap, key));
+	return rec;
 }
 
-/* ------------------------------------------------------------- ownership -- */
-
-/* Gives the lock to the first waiter that is there to take it. */
-static void rec_pass_on(struct npheap_lock *rec)
-{
-	struct npheap_waiter *waiter;
-
-	lockdep_assert_held(&rec->lock);
-	rec->holder = NULL;
-	list_for_each_entry(waiter, &rec->waiters, queue) {
-		if (!waiter->present)
-			continue;
-		list_del_init(&waiter->queue);
-		rec->holder = waiter->owner;
-		WRITE_ONCE(waiter->granted, true);
-		/* It takes rec->lock before it can go away. */
-		wake_up_process(waiter->owner->task);
-		return;
-	}
-}
-
-/* The calling thread has the lock; its record cannot go away any more. */
-static void owner_take(struct npheap_owner *owner, struct npheap_lock *rec)
-{
-	list_add(&rec->held_node, &owner->held);
-	npheap_count(owner->heap, lock_acquires);
-	trace_npheap_lock_acquired(rec->key);
-}
-
-static void owner_give_back(struct npheap_lock *rec)
-{
-	lockdep_assert_held(&rec->lock);
-	list_del_init(&rec->held_node);
-	trace_npheap_lock_released(rec->key);
-	rec_pass_on(rec);
-	rec_put(rec);
-}
-
-/* --------------------------------------------------------------- waiting -- */
+/* ----------------------------------------------------------------- queue -- */
 
 static struct npheap_waiter *waiter_find(struct npheap_owner *owner,
-					 const struct npheap_lock *rec)
+					 const struct npheap_lock *rec,
+					 bool shared)
 {
 	struct npheap_waiter *waiter;
 
 	list_for_each_entry(waiter, &owner->waits, owner_node)
-		if (waiter->rec == rec)
+		if (waiter->rec == rec && !!waiter->reader == shared)
 			return waiter;
+	return NULL;
+}
+
+static struct npheap_reader *reader_find(struct npheap_owner *owner,
+					 const struct npheap_lock *rec)
+{
+	struct npheap_reader *reader;
+
+	list_for_each_entry(reader, &owner->reads, owner_node)
+		if (reader->rec == rec)
+			return reader;
 	return NULL;
 }
 
@@ -236,8 +370,54 @@ static void waiter_free(struct npheap_waiter *waiter)
 
 	list_del(&waiter->owner_node);
 	owner->nr_waits--;
-	kfree(owner->spare);
-	owner->spare = waiter;
+	kfree(owner->spare_waiter);
+	owner->spare_waiter = waiter;
+}
+
+/* A waiter for shared mode brought a reader along, which now counts. */
+static void waiter_grant(struct npheap_waiter *waiter)
+{
+	struct npheap_lock *rec = waiter->rec;
+
+	list_del_init(&waiter->queue);
+	if (waiter->reader)
+		list_add_tail(&waiter->reader->rec_node, &rec->readers);
+	WRITE_ONCE(waiter->granted, true);
+	/* It takes rec->lock before it can go away. */
+	wake_up_process(waiter->owner->task);
+}
+
+/*
+ * Gives a lock that nobody, or only readers, hold to the first waiter that is
+ * there to take it, or to all readers at the head of the queue.  The word may
+ * not be one that user space can take at the same time: it is the caller's,
+ * or says "shared".
+ */
+static void rec_pass_on(struct npheap_lock *rec)
+{
+	struct npheap_waiter *waiter, *next;
+	u64 holder = list_empty(&rec->readers) ? 0 : NPHEAP_WORD_SHARED;
+
+	lockdep_assert_held(&rec->lock);
+	list_for_each_entry_safe(waiter, next, &rec->waiters, queue) {
+		if (!waiter->present)
+			continue;
+		if (!waiter->reader && holder)
+			break;
+		holder = waiter->reader ? NPHEAP_WORD_SHARED :
+			 waiter->owner->id;
+		waiter_grant(waiter);
+		if (!waiter->reader)
+			break;
+	}
+	xchg(&rec->shared->word, word_free(rec) | holder | word_flags(rec));
+}
+
+/* A waiter went away or absent: readers behind it may get in now. */
+static void rec_settle(struct npheap_lock *rec)
+{
+	if (!list_empty(&rec->readers))
+		rec_pass_on(rec);
 }
 
 static void waiter_abandon(struct npheap_waiter *waiter)
@@ -246,36 +426,55 @@ static void waiter_abandon(struct npheap_waiter *waiter)
 
 	rec_lock(rec);
 	list_del(&waiter->queue);
+	rec_settle(rec);
 	rec_put(rec);
+	kfree(waiter->reader);
 	waiter_free(waiter);
 }
 
 /*
- * Memory for a place in a queue.  Calls that were interrupted and never came
- * back, as by siglongjmp(), leave their places behind; where there are too
- * many of them the oldest is given up.
+ * Memory for a place in a queue, and for a reader.  Calls that were
+ * interrupted and never came back, as by siglongjmp(), leave their places
+ * behind; where there are too many of them the oldest is given up.
  */
-static int waiter_prepare(struct npheap_owner *owner)
+static int owner_prepare(struct npheap_owner *owner)
 {
 	if (owner->nr_waits == NPHEAP_MAX_WAITS)
 		waiter_abandon(list_first_entry(&owner->waits,
 						struct npheap_waiter,
 						owner_node));
-	if (!owner->spare)
-		owner->spare = kmalloc(sizeof(*owner->spare),
-				       GFP_KERNEL_ACCOUNT);
-	return owner->spare ? 0 : -ENOMEM;
+	if (!owner->spare_waiter)
+		owner->spare_waiter = kmalloc(sizeof(*owner->spare_waiter),
+					      GFP_KERNEL_ACCOUNT);
+	if (!owner->spare_reader)
+		owner->spare_reader = kmalloc(sizeof(*owner->spare_reader),
+					      GFP_KERNEL_ACCOUNT);
+	return owner->spare_waiter && owner->spare_reader ? 0 : -ENOMEM;
+}
+
+static struct npheap_reader *reader_take(struct npheap_owner *owner,
+					 struct npheap_lock *rec)
+{
+	struct npheap_reader *reader = owner->spare_reader;
+
+	owner->spare_reader = NULL;
+	reader->rec = rec;
+	reader->deposed = false;
+	return reader;
 }
 
 /* Takes the last place of the queue, with the memory prepared for it. */
 static struct npheap_waiter *waiter_enqueue(struct npheap_owner *owner,
-					    struct npheap_lock *rec)
+					    struct npheap_lock *rec,
+					    bool shared)
 {
-	struct npheap_waiter *waiter = owner->spare;
+	struct npheap_waiter *waiter = owner->spare_waiter;
 
 	lockdep_assert_held(&rec->lock);
-	owner->spare = NULL;
+	owner->spare_waiter = NULL;
 	*waiter = (struct npheap_waiter){ .rec = rec, .owner = owner };
+	if (shared)
+		waiter->reader = reader_take(owner, rec);
 	list_add_tail(&waiter->queue, &rec->waiters);
 	list_add_tail(&waiter->owner_node, &owner->waits);
 	owner->nr_waits++;
@@ -284,98 +483,268 @@ static struct npheap_waiter *waiter_enqueue(struct npheap_owner *owner,
 	return waiter;
 }
 
-static void waiter_sleep(struct npheap_waiter *waiter)
+/* ---------------------------------------------------------------- taking -- */
+
+/* Takes a lock that is free. */
+static bool rec_take(struct npheap_lock *rec, struct npheap_owner *owner)
+{
+	u64 old = word_read(rec);
+
+	do {
+		if (word_held(old))
+			return false;
+	} while (!word_swap(rec, &old, word_free(rec) | owner->id |
+				       word_flags(rec)));
+	return true;
+}
+
+static bool rec_has_queue(const struct npheap_lock *rec)
+{
+	return word_flags(rec) & NPHEAP_WORD_WAITERS;
+}
+
+/* Takes a lock that is free or held by readers, behind whom nobody waits. */
+static bool rec_take_shared(struct npheap_lock *rec,
+			    struct npheap_owner *owner)
+{
+	u64 old = word_read(rec);
+
+	if (rec_has_queue(rec))
+		return false;
+	do {
+		if (old & NPHEAP_WORD_OWNER)
+			return false;
+	} while (!word_swap(rec, &old, word_free(rec) | NPHEAP_WORD_SHARED |
+				       word_flags(rec)));
+	return true;
+}
+
+/* Sees to it that unlocking comes here; false where that happened already. */
+static bool rec_call_in(struct npheap_lock *rec)
+{
+	u64 old = word_read(rec);
+
+	do {
+		if (!word_held(old))
+			return false;
+		if (old & NPHEAP_WORD_WAITERS)
+			return true;
+	} while (!word_swap(rec, &old, old | NPHEAP_WORD_WAITERS));
+	return true;
+}
+
+static bool lock_timed_out(u64 timeout)
+{
+	return timeout != U64_MAX && ktime_get_ns() >= timeout;
+}
+
+static void lock_sleep(u64 timeout)
+{
+	ktime_t end = min_t(u64, timeout, KTIME_MAX);
+
+	if (timeout == U64_MAX)
+		schedule();
+	else
+		schedule_hrtimeout(&end, HRTIMER_MODE_ABS);
+}
+
+static void waiter_sleep(struct npheap_waiter *waiter, u64 timeout)
 {
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (READ_ONCE(waiter->granted) || signal_pending(current))
+		if (READ_ONCE(waiter->granted) || signal_pending(current) ||
+		    lock_timed_out(timeout))
 			break;
-		schedule();
+		lock_sleep(timeout);
 	}
 	__set_current_state(TASK_RUNNING);
 }
 
-/* Called with rec->lock held, returns without it. */
-static int waiter_wait(struct npheap_waiter *waiter)
+/*
+ * The calling thread has the lock, and learns whether a holder before it died
+ * if it asked for that.  Called with rec->lock held, returns without it.
+ */
+static int owner_take(struct npheap_owner *owner, struct npheap_lock *rec,
+		      struct npheap_reader *reader, u32 flags)
 {
+	bool report = rec->marked && flags & NPHEAP_LOCK_REPORT;
+
+	if (reader)
+		list_add(&reader->owner_node, &owner->reads);
+	else
+		rec->reported = report;
+	npheap_count(owner->heap, lock_acquires);
+	trace_npheap_lock_acquired(rec->key);
+	rec_unlock(rec);
+	return report ? -EOWNERDEAD : 0;
+}
+
+/* Called with rec->lock held, returns without it. */
+static int waiter_wait(struct npheap_waiter *waiter, u32 flags, u64 timeout)
+{
+	struct npheap_reader *reader = waiter->reader;
 	struct npheap_owner *owner = waiter->owner;
 	struct npheap_lock *rec = waiter->rec;
-	bool granted;
 
 	waiter->present = true;
 	rec_unlock(rec);
-	waiter_sleep(waiter);
+	waiter_sleep(waiter, timeout);
 	rec_lock(rec);
 	waiter->present = false;
-	granted = waiter->granted;
-	rec_unlock(rec);
-	if (!granted)
+	if (waiter->granted) {
+		waiter_free(waiter);
+		return owner_take(owner, rec, reader, flags);
+	}
+	rec_settle(rec);
+	if (!lock_timed_out(timeout)) {
+		rec_unlock(rec);
 		return -ERESTARTNOINTR;
-	waiter_free(waiter);
-	owner_take(owner, rec);
-	return 0;
+	}
+	rec_unlock(rec);
+	waiter_abandon(waiter);
+	return -ETIMEDOUT;
 }
 
-/* The lock is free.  Called with rec->lock held, returns without it. */
-static int lock_take(struct npheap_owner *owner, struct npheap_lock *rec)
+/* The lock was taken at once.  Called with rec->lock held. */
+static int lock_taken(struct npheap_owner *owner, struct npheap_lock *rec,
+		      struct npheap_waiter *waiter, u32 flags)
 {
-	struct npheap_waiter *waiter = waiter_find(owner, rec);
+	struct npheap_reader *reader = NULL;
 
-	rec->holder = owner;
+	if (flags & NPHEAP_LOCK_SHARED) {
+		reader = reader_take(owner, rec);
+		list_add_tail(&reader->rec_node, &rec->readers);
+	}
 	if (waiter) {
 		list_del(&waiter->queue);
+		kfree(waiter->reader);
 		waiter_free(waiter);
 	}
-	rec_unlock(rec);
-	owner_take(owner, rec);
+	return owner_take(owner, rec, reader, flags);
+}
+
+static int lock_refusal(struct npheap_owner *owner, struct npheap_lock *rec,
+			u32 flags)
+{
+	if (word_held_by(word_read(rec), owner) || reader_find(owner, rec))
+		return -EDEADLK;
+	if (rec->lost && flags & NPHEAP_LOCK_REPORT)
+		return -ENOTRECOVERABLE;
 	return 0;
 }
 
-/* -EAGAIN: a place in the queue is needed, and no memory prepared for it. */
-static int lock_try(struct npheap_owner *owner, u64 key)
+/*
+ * Called with rec->lock held, returns without it.  The owner has memory for a
+ * waiter and a reader.
+ */
+static int lock_rec(struct npheap_owner *owner, struct npheap_lock *rec,
+		    u32 flags, u64 timeout)
 {
-	struct npheap_lock *rec = rec_get(owner->heap, key);
-	struct npheap_waiter *waiter;
+	bool shared = flags & NPHEAP_LOCK_SHARED;
+	struct npheap_waiter *waiter = waiter_find(owner, rec, shared);
+	int err = lock_refusal(owner, rec, flags);
 
-	if (IS_ERR(rec))
-		return PTR_ERR(rec);
-	if (!rec->holder)
-		return lock_take(owner, rec);
-	if (rec->holder == owner) {
+	if (err) {
 		rec_unlock(rec);
-		return -EDEADLK;
+		return err;
 	}
-	waiter = waiter_find(owner, rec);
-	if (!waiter && owner->spare)
-		waiter = waiter_enqueue(owner, rec);
-	if (waiter)
-		return waiter_wait(waiter);
-	rec_unlock(rec);
-	return -EAGAIN;
+	do {
+		if (shared ? rec_take_shared(rec, owner) : rec_take(rec, owner))
+			return lock_taken(owner, rec, waiter, flags);
+		if (flags & NPHEAP_LOCK_TRY) {
+			rec_put(rec);
+			return -EBUSY;
+		}
+	} while (!rec_call_in(rec));
+	if (!waiter)
+		waiter = waiter_enqueue(owner, rec, shared);
+	return waiter_wait(waiter, flags, timeout);
 }
 
 /**
  * npheap_lock_acquire() - wait until the calling thread holds a key's lock
  * @heap: the heap
  * @key: the key
+ * @flags: NPHEAP_LOCK_*
+ * @timeout: when to give up, CLOCK_MONOTONIC in ns; U64_MAX: never
  *
  * Context: Process context, sleeps; to be returned from a system call.
- * Return: 0, -EDEADLK where the thread holds it already, -ENOSPC, -ENOMEM,
- * or -ERESTARTNOINTR for a signal, after which the call finds its place kept.
+ * Return: 0; -EDEADLK where the thread holds it already; -EBUSY or -ETIMEDOUT;
+ * -EOWNERDEAD (it is held now) or -ENOTRECOVERABLE; -ENOSPC, -ENOMEM; or
+ * -ERESTARTNOINTR for a signal, after which the call finds its place kept.
  */
-int npheap_lock_acquire(struct npheap_heap *heap, u64 key)
+int npheap_lock_acquire(struct npheap_heap *heap, u64 key, u32 flags,
+			u64 timeout)
 {
 	struct npheap_owner *owner = npheap_owner_get(heap);
+	struct npheap_lock *rec;
 	int err;
 
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	while ((err = lock_try(owner, key)) == -EAGAIN) {
-		err = waiter_prepare(owner);
-		if (err)
-			break;
+	err = owner_prepare(owner);
+	if (err)
+		return err;
+	rec = rec_bind(owner, key);
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	return lock_rec(owner, rec, flags, timeout);
+}
+
+/**
+ * npheap_lock_bind() - tell a thread where a key's record is
+ * @heap: the heap
+ * @bind: the key, and the answer
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOSPC or -ENOMEM.
+ */
+int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind)
+{
+	struct npheap_owner *owner = npheap_owner_get(heap);
+	struct npheap_lock *rec;
+
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	rec = rec_bind(owner, bind->key);
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	bind->slot = rec->slot;
+	bind->generation = rec->generation;
+	rec_unlock(rec);
+	return 0;
+}
+
+/* --------------------------------------------------------------- release -- */
+
+/* Called with rec->lock held, returns without it. */
+static int reader_release(struct npheap_reader *reader)
+{
+	struct npheap_lock *rec = reader->rec;
+	bool deposed = reader->deposed;
+
+	list_del(&reader->rec_node);
+	list_del(&reader->owner_node);
+	kfree(reader);
+	if (!deposed) {
+		trace_npheap_lock_released(rec->key);
+		if (list_empty(&rec->readers))
+			rec_pass_on(rec);
 	}
-	return err;
+	rec_put(rec);
+	return deposed ? -EPERM : 0;
+}
+
+/* Called with rec->lock held by the exclusive holder, returns without it. */
+static void rec_release(struct npheap_lock *rec)
+{
+	trace_npheap_lock_released(rec->key);
+	/* It was told of a death and did not call consistent. */
+	if (rec->reported && rec->marked)
+		rec->lost = true;
+	rec->reported = false;
+	rec_pass_on(rec);
+	rec_put(rec);
 }
 
 /**
@@ -389,64 +758,357 @@ int npheap_lock_acquire(struct npheap_heap *heap, u64 key)
 int npheap_lock_release(struct npheap_heap *heap, u64 key)
 {
 	struct npheap_owner *owner = npheap_owner_find(heap);
+	struct npheap_reader *reader;
 	struct npheap_lock *rec;
 
-	if (!owner)
-		return -EPERM;
-	rec = rec_find(heap, key);
+	rec = owner ? rec_find(heap, key) : NULL;
 	if (!rec)
 		return -EPERM;
-	if (rec->holder != owner) {
+	reader = reader_find(owner, rec);
+	if (reader)
+		return reader_release(reader);
+	if (!word_held_by(word_read(rec), owner)) {
 		rec_unlock(rec);
 		return -EPERM;
 	}
-	owner_give_back(rec);
+	rec_release(rec);
 	return 0;
+}
+
+/**
+ * npheap_lock_consistent() - settle that an earlier holder died
+ * @heap: the heap
+ * @key: a key whose lock the calling thread holds
+ *
+ * Context: Process context.
+ * Return: 0, -EPERM where it does not hold it, -EINVAL where nobody died.
+ */
+int npheap_lock_consistent(struct npheap_heap *heap, u64 key)
+{
+	struct npheap_owner *owner = npheap_owner_find(heap);
+	struct npheap_lock *rec = owner ? rec_find(heap, key) : NULL;
+	int err = 0;
+
+	if (!rec)
+		return -EPERM;
+	if (!word_held_by(word_read(rec), owner)) {
+		err = -EPERM;
+	} else if (!rec->reported) {
+		err = -EINVAL;
+	} else {
+		rec->reported = false;
+		rec->marked = false;
+		xchg(&rec->shared->word, word_free(rec) | owner->id |
+					 word_flags(rec));
+	}
+	rec_unlock(rec);
+	return err;
+}
+
+/**
+ * npheap_lock_break() - take a lock from whoever holds it
+ * @heap: the heap
+ * @key: the key
+ *
+ * Also what makes a lock usable again after its record was scribbled over.
+ *
+ * Context: Process context.
+ */
+void npheap_lock_break(struct npheap_heap *heap, u64 key)
+{
+	struct npheap_lock *rec = rec_find(heap, key);
+	struct npheap_reader *reader;
+
+	if (!rec)
+		return;
+	rec->marked = true;
+	rec->reported = false;
+	rec->lost = false;
+	/* They belong to threads that are not here to be told. */
+	list_for_each_entry(reader, &rec->readers, rec_node)
+		reader->deposed = true;
+	list_splice_init(&rec->readers, &rec->deposed);
+	rec_pass_on(rec);
+	rec_put(rec);
+}
+
+/* ----------------------------------------------------------------- death -- */
+
+/* The thread may have taken the lock under this binding of the slot. */
+static void known_abandon(struct npheap_owner *owner, u32 slot, u32 generation)
+{
+	struct npheap_lock *rec;
+
+	rcu_read_lock();
+	rec = npheap_slot_find(owner->heap, slot);
+	if (rec)
+		rec_lock(rec);
+	rcu_read_unlock();
+	if (!rec)
+		return;
+	if (rec->dead || rec->generation != generation) {
+		rec_unlock(rec);
+		return;
+	}
+	rec->knowers--;
+	if (word_held_by(word_read(rec), owner)) {
+		npheap_count(owner->heap, lock_recovered);
+		trace_npheap_owner_death(rec->key);
+		rec->marked = true;
+		rec->reported = false;
+		rec_pass_on(rec);
+	}
+	rec_put(rec);
+}
+
+static void reads_abandon(struct npheap_owner *owner)
+{
+	struct npheap_reader *reader, *next;
+
+	list_for_each_entry_safe(reader, next, &owner->reads, owner_node) {
+		npheap_count(owner->heap, lock_recovered);
+		rec_lock(reader->rec);
+		reader_release(reader);
+	}
 }
 
 /**
  * npheap_lock_abandon() - give back all that a thread holds or waits for
  * @owner: the thread, which is dying or will not come back
  *
- * Context: Process context.
+ * Takes time in proportion to the number of locks that the thread ever knew.
+ *
+ * Context: Process context, may sleep.
  */
 void npheap_lock_abandon(struct npheap_owner *owner)
 {
-	struct npheap_waiter *waiter, *next_waiter;
-	struct npheap_lock *rec, *next;
+	struct npheap_waiter *waiter, *next;
+	unsigned long slot;
+	void *entry;
 
-	list_for_each_entry_safe(waiter, next_waiter, &owner->waits,
-				 owner_node)
+	list_for_each_entry_safe(waiter, next, &owner->waits, owner_node)
 		waiter_abandon(waiter);
-	list_for_each_entry_safe(rec, next, &owner->held, held_node) {
-		npheap_count(owner->heap, lock_recovered);
-		trace_npheap_owner_death(rec->key);
-		rec_lock(rec);
-		owner_give_back(rec);
+	reads_abandon(owner);
+	xa_for_each(&owner->known, slot, entry) {
+		known_abandon(owner, slot, xa_to_value(entry));
 		cond_resched();
 	}
+	xa_destroy(&owner->known);
+	kfree(owner->spare_waiter);
+	kfree(owner->spare_reader);
+}
+
+/* ---------------------------------------------------------------- others -- */
+
+/**
+ * npheap_lock_resized() - an object came, went, or has another size
+ * @heap: the heap
+ * @key: its key
+ *
+ * Context: Process context.
+ */
+void npheap_lock_resized(struct npheap_heap *heap, u64 key)
+{
+	struct npheap_lock *rec = rec_find(heap, key);
+
+	if (!rec)
+		return;
+	WRITE_ONCE(rec->shared->size, npheap_object_size(heap, key));
+	rec_unlock(rec);
+}
+
+static pid_t rec_holder(struct npheap_lock *rec, struct pid_namespace *ns)
+{
+	struct npheap_owner *owner;
+	pid_t pid = 0;
+
+	rcu_read_lock();
+	owner = xa_load(&rec->heap->owner_ids,
+			word_read(rec) & NPHEAP_WORD_OWNER);
+	if (owner)
+		pid = pid_nr_ns(owner->pid, ns);
+	rcu_read_unlock();
+	return pid;
 }
 
 /**
  * npheap_lock_show() - print a line about a lock
  * @m: the file
- * @rec: the struct npheap_lock, under RCU
+ * @rec: the lock, under RCU
  *
  * Context: Any that may take a spinlock.
  */
 void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec)
 {
 	struct list_head *pos;
-	unsigned int waiters = 0;
-	pid_t holder = 0;
+	unsigned int waiters = 0, readers = 0;
 
 	rec_lock(rec);
-	if (rec->holder)
-		holder = pid_nr_ns(rec->holder->pid,
-				   proc_pid_ns(file_inode(m->file)->i_sb));
 	list_for_each(pos, &rec->waiters)
 		waiters++;
-	if (!rec->dead)
-		seq_printf(m, "%llu\t%d\t%u\n", rec->key, holder, waiters);
+	list_for_each(pos, &rec->readers)
+		readers++;
+	/* What is kept for who may return is of no interest. */
+	if (!rec->dead && !(rec_idle(rec) && word_read(rec) == word_free(rec)))
+		seq_printf(m, "%llu\t%d\t%u\t%u\t%d\n", rec->key,
+			   rec_holder(rec, proc_pid_ns(file_inode(m->file)->i_sb)),
+			   waiters, readers, rec->marked);
 	rec_unlock(rec);
+}
+
+/* ---------------------------------------------------------------- events -- */
+
+/**
+ * struct npheap_sleeper - a thread that waits for a notification
+ * @node: in the lock's sleepers until it is woken
+ * @task: the thread
+ * @woken: by a notification
+ */
+struct npheap_sleeper {
+	struct list_head node;
+	struct task_struct *task;
+	bool woken;
+};
+
+static bool event_swap(struct npheap_lock *rec, u64 *old, u64 new)
+{
+	u64 found = cmpxchg(&rec->shared->event, *old, new);
+	bool same = found == *old;
+
+	*old = found;
+	return same;
+}
+
+/* Bit 0 makes those who notify come here. */
+static bool event_arm(struct npheap_lock *rec, u64 expected)
+{
+	u64 old = READ_ONCE(rec->shared->event);
+
+	do {
+		if ((old ^ expected) & ~1ULL)
+			return false;
+	} while (!event_swap(rec, &old, old | 1));
+	return true;
+}
+
+static void event_disarm(struct npheap_lock *rec, u64 step)
+{
+	u64 old = READ_ONCE(rec->shared->event);
+	u64 armed = !list_empty(&rec->sleepers);
+
+	while (!event_swap(rec, &old, ((old & ~1ULL) + step) | armed))
+		;
+}
+
+static unsigned int event_wake(struct npheap_lock *rec, unsigned int count)
+{
+	struct npheap_sleeper *sleeper, *next;
+	unsigned int woken = 0;
+
+	list_for_each_entry_safe(sleeper, next, &rec->sleepers, node) {
+		if (woken == count)
+			break;
+		list_del_init(&sleeper->node);
+		WRITE_ONCE(sleeper->woken, true);
+		/* It takes rec->lock before its stack goes away. */
+		wake_up_process(sleeper->task);
+		woken++;
+	}
+	return woken;
+}
+
+static void sleeper_sleep(struct npheap_sleeper *sleeper, u64 timeout)
+{
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (READ_ONCE(sleeper->woken) || signal_pending(current) ||
+		    lock_timed_out(timeout))
+			break;
+		lock_sleep(timeout);
+	}
+	__set_current_state(TASK_RUNNING);
+}
+
+/**
+ * npheap_event_read() - the event of a key
+ * @heap: the heap
+ * @key: the key
+ * @event: where to store it
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -ENOSPC or -ENOMEM.
+ */
+int npheap_event_read(struct npheap_heap *heap, u64 key, u64 *event)
+{
+	struct npheap_owner *owner = npheap_owner_get(heap);
+	struct npheap_lock *rec;
+
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	rec = rec_bind(owner, key);
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	*event = READ_ONCE(rec->shared->event) & ~1ULL;
+	rec_unlock(rec);
+	return 0;
+}
+
+/**
+ * npheap_event_wait() - sleep until a key is notified
+ * @heap: the heap
+ * @key: the key
+ * @expected: its event, as the caller saw it; another value ends the wait
+ * @timeout: when to give up, CLOCK_MONOTONIC in ns; U64_MAX: never
+ *
+ * Context: Process context, sleeps; to be returned from a system call.
+ * Return: 0, -ETIMEDOUT, -ENOSPC, -ENOMEM, or -ERESTARTNOINTR for a signal.
+ */
+int npheap_event_wait(struct npheap_heap *heap, u64 key, u64 expected,
+		      u64 timeout)
+{
+	struct npheap_sleeper sleeper = { .task = current };
+	struct npheap_lock *rec = rec_get(heap, key);
+
+	if (IS_ERR(rec))
+		return PTR_ERR(rec);
+	if (!event_arm(rec, expected)) {
+		rec_put(rec);
+		return 0;
+	}
+	list_add_tail(&sleeper.node, &rec->sleepers);
+	rec_unlock(rec);
+	sleeper_sleep(&sleeper, timeout);
+	rec_lock(rec);
+	list_del(&sleeper.node);
+	/* A notification for one must not end with one that is dying. */
+	if (sleeper.woken && fatal_signal_pending(current))
+		event_wake(rec, 1);
+	event_disarm(rec, 0);
+	rec_put(rec);
+	if (sleeper.woken)
+		return 0;
+	return lock_timed_out(timeout) ? -ETIMEDOUT : -ERESTARTNOINTR;
+}
+
+/**
+ * npheap_event_notify() - count an event, and wake who waits for it
+ * @heap: the heap
+ * @key: the key
+ * @count: how many to wake at most
+ *
+ * Context: Process context.
+ * Return: how many were woken.
+ */
+int npheap_event_notify(struct npheap_heap *heap, u64 key, u32 count)
+{
+	struct npheap_lock *rec = rec_find(heap, key);
+	unsigned int woken;
+
+	/* Whoever saw an event of this key will find a larger one. */
+	if (!rec)
+		return 0;
+	woken = event_wake(rec, count);
+	event_disarm(rec, 2);
+	rec_unlock(rec);
+	return min_t(unsigned int, woken, INT_MAX);
 }

@@ -108,25 +108,43 @@ const struct file_operations npheap_object_fops = {
 	.fsync = noop_fsync,
 };
 
+/**
+ * npheap_file() - a file that keeps the module loaded
+ * @heap: the heap
+ * @inode: of the heap's superblock; its reference is taken in any case
+ * @fops: the file's operations, owned by this module
+ *
+ * At its end a file drops a reference of the module, which alloc_file_pseudo()
+ * does not take.
+ *
+ * Context: Process context, may sleep.
+ * Return: the file or an ERR_PTR().
+ */
+struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
+			 const struct file_operations *fops)
+{
+	struct file *file;
+
+	__module_get(THIS_MODULE);
+	file = alloc_file_pseudo(inode, heap->mnt, "npheap", O_RDWR, fops);
+	if (IS_ERR(file)) {
+		iput(inode);
+		module_put(THIS_MODULE);
+	}
+	return file;
+}
+
 /*
- * A file for a mapping.  Takes the reference of the object in any case.  A
- * file drops a reference of the module at the end which alloc_file_pseudo()
- * does not take.  What a mapping may do was decided by how the device was
- * opened, so this file may do all; and it has no time stamps to keep.
+ * What a mapping may do was decided by how the device was opened, so the
+ * object's file may do all; and it has no time stamps to keep.
  */
 static struct file *object_file(struct npheap_object *obj)
 {
 	struct file *file;
 
-	__module_get(THIS_MODULE);
-	file = alloc_file_pseudo(&obj->inode, obj->heap->mnt, "npheap", O_RDWR,
-				 &npheap_object_fops);
-	if (IS_ERR(file)) {
-		npheap_object_put(obj);
-		module_put(THIS_MODULE);
-		return file;
-	}
-	file->f_mode |= FMODE_NOCMTIME;
+	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops);
+	if (!IS_ERR(file))
+		file->f_mode |= FMODE_NOCMTIME;
 	return file;
 }
 

@@ -39,14 +39,29 @@
 #include "compat.h"
 
 #include <linux/fs.h>
+#include <linux/hashtable.h>
 #include <linux/miscdevice.h>
 #include <linux/percpu.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
+#include <linux/xarray.h>
 
 #include "include/uapi/npheap/npheap.h"
+
+struct npheap_process;
+struct npheap_reader;
+struct npheap_waiter;
+struct proc_dir_entry;
+struct seq_file;
+
+/* The table has so many records at most ... */
+#define NPHEAP_MAX_SLOTS (1U << 28)
+/* ... of which a process maps these; the others are used by ioctl. */
+#define NPHEAP_MAPPED_SLOTS (1U << 20)
+#define NPHEAP_NO_SLOT U32_MAX
+#define NPHEAP_PROCESS_BITS 10
 
 /**
  * struct npheap_counter - something that a heap has a limit of
@@ -103,9 +118,18 @@ struct npheap_heap {
 	struct npheap_counter bytes;
 	struct npheap_counter nr_objects;
 	struct npheap_counter nr_locks;
+	struct xarray slots;
+	struct xarray table;
+	struct xarray owner_ids;
+	DECLARE_HASHTABLE(processes, NPHEAP_PROCESS_BITS);
+	spinlock_t process_lock;	/* protects @processes */
+	struct inode *table_inode;
+	struct page *blank;
+	atomic64_t epochs;
 	atomic64_t deleted_bytes;
 	atomic64_t generation;
 	atomic_t dying;
+	u32 clock_hand;
 	struct npheap_stats __percpu *stats;
 	struct proc_dir_entry *proc;
 };
@@ -149,15 +173,60 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
 }
 
 /**
+ * struct npheap_lock - the lock of a key, the kernel's part of its record
+ * @node: in heap->locks
+ * @heap: where it belongs
+ * @key: the key
+ * @slot: of the record in the table
+ * @generation: of the record's binding to the key
+ * @shared: the record, which user space can change at any time
+ * @lock: protects what follows
+ * @waiters: struct npheap_waiter, first come first
+ * @readers: struct npheap_reader of those who hold it together
+ * @deposed: the same, of those from whom it was taken by force
+ * @sleepers: struct npheap_sleeper of those who wait for a notification
+ * @knowers: threads that know the record
+ * @dead: the binding is over; whoever finds it must look again
+ * @marked: a holder died, and nobody has called consistent since
+ * @reported: the holder was told so
+ * @lost: a holder that was told gave the lock back without consistent
+ * @rcu: frees the memory
+ */
+struct npheap_lock {
+	struct rhash_head node;
+	struct npheap_heap *heap;
+	u64 key;
+	u32 slot;
+	u32 generation;
+	struct npheap_record *shared;
+	spinlock_t lock;	/* see above for what it protects */
+	struct list_head waiters;
+	struct list_head readers;
+	struct list_head deposed;
+	struct list_head sleepers;
+	unsigned int knowers;
+	bool dead;
+	bool marked;
+	bool reported;
+	bool lost;
+	struct rcu_head rcu;
+};
+
+/**
  * struct npheap_owner - a thread as a holder of locks
  * @node: in heap->owners
  * @heap: where it belongs
  * @task: the thread, the key in heap->owners
+ * @id: its number in the words of records, also in heap->owner_ids
  * @pid: its pid at the time of its first lock, for display
- * @held: the locks that it holds
+ * @process: where it joined, or NULL
+ * @known: generations of the records that it was told of, by slot
+ * @reserved: a slot that @known has a place for, or NPHEAP_NO_SLOT
+ * @reads: struct npheap_reader of the locks that it holds with others
  * @waits: its struct npheap_waiter; more than one if handlers wait, too
  * @nr_waits: how many
- * @spare: memory for the next of them, or NULL
+ * @spare_waiter: memory for the next of them, or NULL
+ * @spare_reader: the same for @reads
  * @dying: @death is queued
  * @death: runs in the dying thread
  * @rcu: frees the memory
@@ -166,20 +235,20 @@ struct npheap_owner {
 	struct rhash_head node;
 	struct npheap_heap *heap;
 	struct task_struct *task;
+	u32 id;
 	struct pid *pid;
-	struct list_head held;
+	struct npheap_process *process;
+	struct xarray known;
+	u32 reserved;
+	struct list_head reads;
 	struct list_head waits;
 	unsigned int nr_waits;
-	struct npheap_waiter *spare;
+	struct npheap_waiter *spare_waiter;
+	struct npheap_reader *spare_reader;
 	bool dying;
 	struct callback_head death;
 	struct rcu_head rcu;
 };
-
-struct npheap_lock;
-struct npheap_waiter;
-struct proc_dir_entry;
-struct seq_file;
 
 extern const struct rhashtable_params npheap_object_params;
 extern const struct rhashtable_params npheap_lock_params;
@@ -214,15 +283,40 @@ u64 npheap_object_size(struct npheap_heap *heap, u64 key);
 /* map.c */
 extern const struct file_operations npheap_object_fops;
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
+struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
+			 const struct file_operations *fops);
 unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long len, unsigned long pgoff,
 				       unsigned long flags);
 
 /* lock.c */
-int npheap_lock_acquire(struct npheap_heap *heap, u64 key);
+int npheap_lock_acquire(struct npheap_heap *heap, u64 key, u32 flags,
+			u64 timeout);
 int npheap_lock_release(struct npheap_heap *heap, u64 key);
+int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
+int npheap_lock_consistent(struct npheap_heap *heap, u64 key);
+void npheap_lock_break(struct npheap_heap *heap, u64 key);
 void npheap_lock_abandon(struct npheap_owner *owner);
+void npheap_lock_resized(struct npheap_heap *heap, u64 key);
 void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
+int npheap_event_read(struct npheap_heap *heap, u64 key, u64 *event);
+int npheap_event_wait(struct npheap_heap *heap, u64 key, u64 expected,
+		      u64 timeout);
+int npheap_event_notify(struct npheap_heap *heap, u64 key, u32 count);
+
+/* table.c */
+int npheap_table_init(struct npheap_heap *heap);
+void npheap_table_destroy(struct npheap_heap *heap);
+int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join);
+void npheap_table_flush(struct npheap_heap *heap, fl_owner_t files);
+int npheap_slot_alloc(struct npheap_heap *heap, struct npheap_lock *rec);
+void npheap_slot_publish(struct npheap_heap *heap, struct npheap_lock *rec);
+void npheap_slot_free(struct npheap_heap *heap, struct npheap_lock *rec);
+struct npheap_lock *npheap_slot_find(struct npheap_heap *heap, u32 slot);
+void npheap_process_put(struct npheap_process *process);
+void npheap_process_advance(struct npheap_process *process);
+bool npheap_process_shares(const struct npheap_process *process,
+			   struct task_struct *task);
 
 /* owner.c */
 int npheap_owner_init(struct npheap_heap *heap);

@@ -426,6 +426,7 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 	if (err)
 		goto unpublish;
 	object_set_state(obj, NPHEAP_READY);
+	npheap_lock_resized(heap, key);
 	npheap_count(heap, creates);
 	trace_npheap_create(key, size);
 	return obj;
@@ -526,6 +527,7 @@ void npheap_object_delete(struct npheap_heap *heap, u64 key)
 	if (!obj)
 		return;
 	if (object_unpublish(obj)) {
+		npheap_lock_resized(heap, key);
 		npheap_count(heap, deletes);
 		trace_npheap_delete(key, i_size_read(&obj->inode));
 	}

@@ -11,6 +11,7 @@
 #include "npheap.h"
 
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/tracepoint.h>
 
 const struct rhashtable_params npheap_owner_params = {
@@ -27,19 +28,37 @@ static struct npheap_owner *owner_new(struct npheap_heap *heap)
 	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
 	if (!owner)
 		return NULL;
+	if (xa_alloc(&heap->owner_ids, &owner->id, owner,
+		     XA_LIMIT(1, NPHEAP_WORD_OWNER), GFP_KERNEL_ACCOUNT)) {
+		kfree(owner);
+		return NULL;
+	}
 	owner->heap = heap;
 	owner->task = current;
 	owner->pid = get_pid(task_pid(current));
-	INIT_LIST_HEAD(&owner->held);
+	owner->reserved = NPHEAP_NO_SLOT;
+	xa_init(&owner->known);
+	INIT_LIST_HEAD(&owner->reads);
 	INIT_LIST_HEAD(&owner->waits);
 	return owner;
 }
 
+static void owner_free_rcu(struct rcu_head *rcu)
+{
+	struct npheap_owner *owner = container_of(rcu, struct npheap_owner,
+						  rcu);
+
+	put_pid(owner->pid);
+	kfree(owner);
+}
+
+/* Its locks are free, so no word has its number any more. */
 static void owner_free(struct npheap_owner *owner)
 {
-	put_pid(owner->pid);
-	kfree(owner->spare);
-	kfree_rcu(owner, rcu);
+	xa_erase(&owner->heap->owner_ids, owner->id);
+	if (owner->process)
+		npheap_process_put(owner->process);
+	call_rcu(&owner->rcu, owner_free_rcu);
 }
 
 /**
@@ -92,6 +111,9 @@ static void owner_death_work(struct callback_head *work)
 
 	rhashtable_remove_fast(&heap->owners, &owner->node,
 			       npheap_owner_params);
+	/* Whoever made a thread like this one goes on with the same TLS. */
+	if (owner->process && npheap_process_shares(owner->process, current))
+		npheap_process_advance(owner->process);
 	npheap_lock_abandon(owner);
 	owner_free(owner);
 	if (atomic_dec_and_test(&heap->dying))
@@ -131,6 +153,20 @@ static void probe_exec(void *heap, struct task_struct *task, pid_t old_pid,
 	owner_note_death(heap, TWA_RESUME);
 }
 
+/*
+ * A new task in the same memory that is no thread of the process, as vfork()
+ * makes it, runs with the TLS of its maker, and would take itself for it.
+ */
+static void probe_fork(void *heap, struct task_struct *parent,
+		       struct task_struct *child)
+{
+	struct npheap_owner *owner = npheap_owner_find(heap);
+
+	if (owner && owner->process && child->mm == parent->mm &&
+	    !same_thread_group(child, parent))
+		npheap_process_advance(owner->process);
+}
+
 /* The scheduler's tracepoints are not exported, but they can be listed. */
 struct probe {
 	const char *name;
@@ -141,6 +177,7 @@ struct probe {
 static struct probe probes[] = {
 	{ .name = "sched_process_exit", .function = probe_exit },
 	{ .name = "sched_process_exec", .function = probe_exec },
+	{ .name = "sched_process_fork", .function = probe_fork },
 };
 
 static void probe_match(struct tracepoint *tp, void *unused)
@@ -186,8 +223,10 @@ static int probes_register(struct npheap_heap *heap)
  */
 int npheap_owner_init(struct npheap_heap *heap)
 {
-	int err = rhashtable_init(&heap->owners, &npheap_owner_params);
+	int err;
 
+	xa_init_flags(&heap->owner_ids, XA_FLAGS_ALLOC1);
+	err = rhashtable_init(&heap->owners, &npheap_owner_params);
 	if (err)
 		return err;
 	err = probes_register(heap);
@@ -220,4 +259,5 @@ void npheap_owner_exit(struct npheap_heap *heap)
 	 */
 	synchronize_rcu_tasks();
 	rhashtable_free_and_destroy(&heap->owners, owner_forget, NULL);
+	xa_destroy(&heap->owner_ids);
 }

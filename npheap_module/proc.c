@@ -144,7 +144,7 @@ static void lock_show(struct seq_file *m, void *entry)
 static int locks_open(struct inode *inode, struct file *file)
 {
 	static const struct table table = {
-		.header = "key\tholder\twaiters\n",
+		.header = "key\tholder\twaiters\treaders\tmarked\n",
 		.show = lock_show,
 	};
 	struct npheap_heap *heap = pde_data(inode);

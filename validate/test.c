@@ -270,6 +270,59 @@ long long heap_stat(const char *name)
 	return read_number(path);
 }
 
+/* Lines of the table of locks; which lists no idle ones. */
+static long long count_locks(int count_marked)
+{
+	FILE *file = fopen("/proc/npheap/locks", "re");
+	int holder, waiters, readers, marked;
+	long long count = 0;
+	char line[128];
+
+	if (!file)
+		fail_test("/proc/npheap/locks: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*u %d %d %d %d", &holder, &waiters,
+			   &readers, &marked) == 4)
+			count += holder || waiters || readers ||
+				 (marked && count_marked);
+	fclose(file);
+	return count;
+}
+
+long long locks_in_use(void)
+{
+	return count_locks(0);
+}
+
+long long locks_not_idle(void)
+{
+	return count_locks(1);
+}
+
+static int command_by_ioctl(unsigned long command, uint64_t key)
+{
+	struct npheap_cmd cmd = { .offset = key * page };
+
+	return ioctl(dev, command, &cmd);
+}
+
+int lock_by_ioctl(uint64_t key)
+{
+	return command_by_ioctl(NPHEAP_IOCTL_LOCK, key);
+}
+
+int unlock_by_ioctl(uint64_t key)
+{
+	return command_by_ioctl(NPHEAP_IOCTL_UNLOCK, key);
+}
+
+long size_by_ioctl(uint64_t key)
+{
+	struct npheap_cmd cmd = { .offset = key * page };
+
+	return ioctl(dev, NPHEAP_IOCTL_GETSIZE, &cmd) < 0 ? -1 : (long)cmd.size;
+}
+
 /* The futex is shared: waiters and wakers are in different processes. */
 static void futex(struct gate *gate, int op, uint32_t value)
 {

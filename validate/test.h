@@ -93,6 +93,20 @@ int write_text(const char *path, const char *text);
 /** A value of /sys/class/misc/npheap, for example stat("objects"). */
 long long heap_stat(const char *name);
 
+/** How many locks are held or waited for, of all keys. */
+long long locks_in_use(void);
+
+/** The same, and those that a dead holder left a mark on: what a limit counts. */
+long long locks_not_idle(void);
+
+/*
+ * The classic calls by way of the kernel, as programs without the library make
+ * them.  The library's join the heap, which keeps the module loaded.
+ */
+int lock_by_ioctl(uint64_t key);
+int unlock_by_ioctl(uint64_t key);
+long size_by_ioctl(uint64_t key);
+
 /** A counter in memory that parent and children share. */
 struct gate {
 	_Atomic uint32_t value;

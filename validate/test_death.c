@@ -160,16 +160,16 @@ static int hold_many(void *arg)
 static void death_frees_10000_locks(void **state)
 {
 	long long recovered = heap_stat("lock_recovered");
-	long long locks = heap_stat("locks");
+	long long locks = locks_in_use();
 	pid_t pid;
 
 	(void)state;
 	scene_new();
 	pid = start_holder(hold_many);
-	assert_int_equal(heap_stat("locks"), locks + MANY_HELD);
+	assert_int_equal(locks_in_use(), locks + MANY_HELD);
 	kill(pid, SIGKILL);
 	expect_signal(pid, SIGKILL);
-	assert_int_equal(heap_stat("locks"), locks);
+	assert_int_equal(locks_in_use(), locks);
 	assert_int_equal(heap_stat("lock_recovered"), recovered + MANY_HELD);
 	assert_free(scene->key);
 	assert_free(scene->key + MANY_HELD - 1);
@@ -283,7 +283,7 @@ static void shuffle(pid_t *pids, int count)
 
 static void death_of_all_waiters_in_any_order(void **state)
 {
-	long long locks = heap_stat("locks");
+	long long locks = locks_in_use();
 	pid_t pids[CHAIN];
 	int i;
 
@@ -298,9 +298,9 @@ static void death_of_all_waiters_in_any_order(void **state)
 		expect_signal(pids[i], SIGKILL);
 	}
 	assert_mine(scene->key);
-	assert_int_equal(heap_stat("locks"), locks + 1);
+	assert_int_equal(locks_in_use(), locks + 1);
 	assert_int_equal(unlock(scene->key), 0);
-	assert_int_equal(heap_stat("locks"), locks);
+	assert_int_equal(locks_in_use(), locks);
 	assert_free(scene->key);
 	scene_free();
 }
@@ -1056,7 +1056,7 @@ static void kill_and_replace(pid_t *pid)
 
 static void death_under_load_breaks_nothing(void **state)
 {
-	long long locks = heap_stat("locks");
+	long long locks = locks_in_use();
 	pid_t pids[WORKERS];
 	unsigned int seed = 7;
 	uint32_t progress;
@@ -1080,7 +1080,7 @@ static void death_under_load_breaks_nothing(void **state)
 	assert_int_equal(ledger->broken, 0);
 	assert_in_range(ledger->repairs, 0, KILLS + WORKERS);
 	assert_free(scene->key);
-	assert_int_equal(heap_stat("locks"), locks);
+	assert_int_equal(locks_in_use(), locks);
 	printf("# %llu critical sections, %llu of them cut short\n",
 	       (unsigned long long)ledger->begun,
 	       (unsigned long long)ledger->repairs);

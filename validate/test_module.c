@@ -171,7 +171,7 @@ static void module_loads_once_only(void **state)
 	need_ko();
 	munmap(map_key(key, page), page);
 	assert_int_equal(load(""), -EEXIST);
-	assert_int_equal(npheap_getsize(dev, key), page);
+	assert_int_equal(size_by_ioctl(key), page);
 	assert_traces(1);
 }
 
@@ -184,14 +184,14 @@ static void module_starts_empty(void **state)
 	need_ko();
 	strcpy(p, "of an earlier life");
 	munmap(p, page);
-	assert_int_equal(npheap_lock(dev, key), 0);
+	assert_int_equal(lock_by_ioctl(key), 0);
 	reload("");
-	assert_int_equal(npheap_getsize(dev, key), 0);
+	assert_int_equal(size_by_ioctl(key), 0);
 	assert_int_equal(heap_stat("objects"), 0);
 	assert_int_equal(heap_stat("bytes"), 0);
 	assert_int_equal(heap_stat("locks"), 0);
 	assert_int_equal(heap_stat("lock_acquires"), 0);
-	assert_errno(npheap_unlock(dev, key), EPERM);
+	assert_errno(unlock_by_ioctl(key), EPERM);
 	p = map_key(key, page);
 	assert_int_equal(p[0], 0);
 	munmap(p, page);
@@ -257,7 +257,7 @@ static int hold_without_descriptor(void *arg)
 	int i;
 
 	for (i = 0; i < holder->locks; i++)
-		child_check(!npheap_lock(dev, holder->key + i));
+		child_check(!lock_by_ioctl(holder->key + i));
 	close(dev);
 	gate_add(holder->holding, 1);
 	gate_wait(holder->go, 1);
@@ -291,7 +291,7 @@ static pid_t leave_locks_behind(struct holder *holder, uint32_t round)
 	pid_t pid = start(hold_without_descriptor, holder);
 
 	gate_wait(holder->holding, round + 1);
-	assert_int_equal(heap_stat("locks"), holder->locks);
+	assert_int_equal(locks_in_use(), holder->locks);
 	return pid;
 }
 
@@ -349,8 +349,8 @@ static void module_loads_and_unloads_100_times(void **state)
 static void assert_intact(uint64_t key, const char *p)
 {
 	assert_string_equal(p, "intact");
-	assert_int_equal(npheap_getsize(dev, key), page);
-	assert_errno(npheap_lock(dev, key), EDEADLK);
+	assert_int_equal(size_by_ioctl(key), page);
+	assert_errno(lock_by_ioctl(key), EDEADLK);
 	assert_traces(1);
 }
 
@@ -363,7 +363,7 @@ static void module_is_busy_while_open(void **state)
 	need_ko();
 	strcpy(p, "intact");
 	munmap(p, page);
-	assert_int_equal(npheap_lock(dev, key), 0);
+	assert_int_equal(lock_by_ioctl(key), 0);
 	assert_int_equal(unload(), BUSY);
 	p = map_key(key, page);
 	assert_intact(key, p);
@@ -385,7 +385,7 @@ static void module_is_busy_while_mapped(void **state)
 	munmap(p + page, page);
 	assert_int_equal(unload(), BUSY);
 	open_dev();
-	assert_int_equal(npheap_getsize(dev, key), 2 * page);
+	assert_int_equal(size_by_ioctl(key), 2 * page);
 	close_dev();
 	munmap(p, page);
 	unload_soon();
@@ -488,7 +488,7 @@ static int lock_and_be_killed(void *arg)
 	int i;
 
 	for (i = 0; i < 100; i++)
-		child_check(!npheap_lock(dev, i));
+		child_check(!lock_by_ioctl(i));
 	close(dev);
 	gate_add(arg, 1);
 	pause();
@@ -528,14 +528,14 @@ static void module_unloads_under_a_holder_that_exits_later(void **state)
 	pid = leave_locks_behind(&holder, 0);
 	reload("");
 	assert_int_equal(heap_stat("locks"), 0);
-	assert_int_equal(npheap_lock(dev, holder.key), 0);
+	assert_int_equal(lock_by_ioctl(holder.key), 0);
 	recovered = heap_stat("lock_recovered");
 	gate_add(holder.go, 1);
 	expect_exit(pid, 0);
 	/* Not what a thread of the new heap holds, either. */
-	assert_errno(npheap_lock(dev, holder.key), EDEADLK);
+	assert_errno(lock_by_ioctl(holder.key), EDEADLK);
 	assert_int_equal(heap_stat("lock_recovered"), recovered);
-	assert_int_equal(npheap_unlock(dev, holder.key), 0);
+	assert_int_equal(unlock_by_ioctl(holder.key), 0);
 	holder_free(&holder);
 }
 
@@ -551,8 +551,8 @@ static void module_unloads_and_the_holder_exits_without_it(void **state)
 	gate_add(holder.go, 1);
 	expect_exit(pid, 0);
 	load_now("");
-	assert_int_equal(npheap_lock(dev, holder.key), 0);
-	assert_int_equal(npheap_unlock(dev, holder.key), 0);
+	assert_int_equal(lock_by_ioctl(holder.key), 0);
+	assert_int_equal(unlock_by_ioctl(holder.key), 0);
 	holder_free(&holder);
 }
 
@@ -571,7 +571,7 @@ static int wait_and_lose_the_device(void *arg)
 {
 	signal(SIGUSR1, leave_descriptor_in_handler);
 	gate_add(in_handler, 1);
-	child_check(npheap_lock(dev, *(uint64_t *)arg) == -1 && errno == EBADF);
+	child_check(lock_by_ioctl(*(uint64_t *)arg) == -1 && errno == EBADF);
 	return 0;
 }
 
@@ -585,7 +585,7 @@ static void module_unloads_under_an_interrupted_waiter(void **state)
 	need_ko();
 	in_handler = gate_new();
 	leave_handler = gate_new();
-	assert_int_equal(npheap_lock(dev, key), 0);
+	assert_int_equal(lock_by_ioctl(key), 0);
 	pid = start(wait_and_lose_the_device, &key);
 	gate_wait(in_handler, 1);
 	assert_true(wait_asleep(pid));
@@ -644,7 +644,7 @@ static int use_whenever_there(void *arg)
 		if (dev < 0)
 			continue;
 		/* It holds the lock still, where the module has not changed. */
-		child_check(!npheap_lock(dev, key) || errno == EDEADLK);
+		child_check(!lock_by_ioctl(key) || errno == EDEADLK);
 		p = npheap_alloc(dev, key, page);
 		child_check(p != MAP_FAILED);
 		munmap(p, page);
@@ -691,7 +691,7 @@ static void assert_alloc(uint64_t key, size_t size, int expected)
 	}
 	assert_ptr_equal(p, MAP_FAILED);
 	assert_int_equal(errno, expected);
-	assert_int_equal(npheap_getsize(dev, key), 0);
+	assert_int_equal(size_by_ioctl(key), 0);
 }
 
 static void module_parameter_max_bytes(void **state)
@@ -729,11 +729,11 @@ static void module_parameter_max_locks(void **state)
 	need_ko();
 	reload("max_locks=1");
 	assert_int_equal(heap_stat("max_locks"), 1);
-	assert_int_equal(npheap_lock(dev, 1), 0);
-	assert_errno(npheap_lock(dev, 2), ENOSPC);
-	assert_int_equal(npheap_unlock(dev, 1), 0);
-	assert_int_equal(npheap_lock(dev, 2), 0);
-	assert_int_equal(npheap_unlock(dev, 2), 0);
+	assert_int_equal(lock_by_ioctl(1), 0);
+	assert_errno(lock_by_ioctl(2), ENOSPC);
+	assert_int_equal(unlock_by_ioctl(1), 0);
+	assert_int_equal(lock_by_ioctl(2), 0);
+	assert_int_equal(unlock_by_ioctl(2), 0);
 	reload("");
 }
 
@@ -752,7 +752,7 @@ static void module_parameter_allow_exec(void **state)
 	errno = 0;
 	assert_ptr_equal(map_executable(), MAP_FAILED);
 	assert_int_equal(errno, EACCES);
-	assert_int_equal(npheap_getsize(dev, 1), 0);
+	assert_int_equal(size_by_ioctl(1), 0);
 	reload("allow_exec=1");
 	code = map_executable();
 	assert_ptr_not_equal(code, MAP_FAILED);

@@ -77,4 +77,135 @@ struct npheap_cmd {
 #define NPHEAP_IOCTL_DELETE	_IOWR('N', 0x45, struct npheap_cmd)
 #define NPHEAP_IOCTL_GETSIZE	_IOWR('N', 0x46, struct npheap_cmd)
 
+/*
+ * Locks and sizes without system calls.
+ *
+ * A key that is in use has a record in a table that the kernel shares with
+ * every process that joined the heap.  The table is found by NPHEAP_IOC_JOIN,
+ * a key's record by NPHEAP_IOC_BIND.  A record is bound to its key for as
+ * long as the generation in its word stays the same.
+ *
+ *	lock	compare and swap   GENERATION:0     to  GENERATION:OWNER
+ *	unlock	compare and swap   GENERATION:OWNER to  GENERATION:0
+ *	size	load the word, the size and the word; the generation must be
+ *		right both times
+ *	notify	load the event, and if it is even, compare and swap it with
+ *		itself plus 2
+ *
+ * and where the word (the event) is not what is expected there, because the
+ * key is held, waited for or marked, or its record has gone to another key,
+ * the ioctl does it.  Protocol and proof: docs/locking.md.
+ *
+ * The kernel never trusts what is in the table.  Whoever may write to it can
+ * make locks exclude nobody, and delay those who wait for them, and nothing
+ * else.
+ */
+
+/* The word of a record. */
+#define NPHEAP_WORD_OWNER	0x0fffffffULL	/* who holds it; 0: nobody */
+#define NPHEAP_WORD_WAITERS	(1ULL << 28)	/* unlock must wake somebody */
+#define NPHEAP_WORD_MARKED	(1ULL << 29)	/* a holder died */
+#define NPHEAP_WORD_SHARED	(1ULL << 30)	/* held by readers */
+#define NPHEAP_WORD_GENERATION(generation) ((__u64)(generation) << 32)
+
+/**
+ * struct npheap_record - what the kernel shares about a key, a cache line
+ * @word: the state of the lock, NPHEAP_WORD_*
+ * @size: the object's size in bytes, 0 where there is none
+ * @event: counts notifications by 2; odd while somebody waits for one
+ * @reserved: 0
+ */
+struct npheap_record {
+	__u64 word;
+	__u64 size;
+	__u64 event;
+	__u64 reserved[5];
+};
+
+/**
+ * struct npheap_join - argument of NPHEAP_IOC_JOIN
+ * @epoch_addr: out: address of a word that the calling process may read
+ * @epoch: out: its value
+ * @table_addr: out: address of record 0
+ * @slots: out: how many records are there; others are used by ioctl only
+ * @owner: out: the calling thread's number, for the word of a record
+ *
+ * @owner, and what the caller knows about its descriptor and its thread, is
+ * valid for as long as the word at @epoch_addr has the value @epoch.  It
+ * changes when the process closes a descriptor of the heap and when another
+ * process shares its memory; and a child made by fork reads 0 there.
+ */
+struct npheap_join {
+	__u64 epoch_addr;
+	__u64 epoch;
+	__u64 table_addr;
+	__u32 slots;
+	__u32 owner;
+};
+
+/**
+ * struct npheap_bind - argument of NPHEAP_IOC_BIND
+ * @key: in: the key
+ * @slot: out: the number of its record
+ * @generation: out: of the record
+ *
+ * Valid for the calling thread: the kernel notes that this thread knows the
+ * record, and looks there when the thread dies.
+ */
+struct npheap_bind {
+	__u64 key;
+	__u32 slot;
+	__u32 generation;
+};
+
+/* Flags of struct npheap_lock_args. */
+#define NPHEAP_LOCK_TRY		0x1	/* EBUSY instead of waiting */
+#define NPHEAP_LOCK_SHARED	0x2	/* together with other readers */
+#define NPHEAP_LOCK_REPORT	0x4	/* EOWNERDEAD, ENOTRECOVERABLE */
+
+/**
+ * struct npheap_lock_args - argument of NPHEAP_IOC_LOCK
+ * @key: the key
+ * @timeout: when to give up, CLOCK_MONOTONIC in ns; all ones: never
+ * @flags: NPHEAP_LOCK_*
+ * @reserved: 0
+ *
+ * As NPHEAP_IOCTL_LOCK, and: EBUSY or ETIMEDOUT; with NPHEAP_LOCK_REPORT
+ * EOWNERDEAD means that the caller holds the lock and that a holder before it
+ * died, which NPHEAP_IOC_CONSISTENT settles; unlocking without that makes it
+ * ENOTRECOVERABLE for those who ask for reports.
+ */
+struct npheap_lock_args {
+	__u64 key;
+	__u64 timeout;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_event - argument of NPHEAP_IOC_EVENT, _WAIT and _NOTIFY
+ * @key: the key
+ * @event: EVENT: out: the record's event, without bit 0; WAIT: sleep only while the record's event is this, but for bit 0
+ * @timeout: WAIT: when to give up, CLOCK_MONOTONIC in ns; all ones: never
+ * @count: NOTIFY: how many waiters to wake at most
+ * @reserved: 0
+ */
+struct npheap_event {
+	__u64 key;
+	__u64 event;
+	__u64 timeout;
+	__u32 count;
+	__u32 reserved;
+};
+
+#define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)
+#define NPHEAP_IOC_BIND		_IOWR('N', 0xc1, struct npheap_bind)
+#define NPHEAP_IOC_LOCK		_IOW('N', 0xc2, struct npheap_lock_args)
+/* The argument points at the key. */
+#define NPHEAP_IOC_CONSISTENT	_IOW('N', 0xc3, __u64)
+#define NPHEAP_IOC_BREAK	_IOW('N', 0xc4, __u64)
+#define NPHEAP_IOC_EVENT	_IOWR('N', 0xc5, struct npheap_event)
+#define NPHEAP_IOC_WAIT		_IOW('N', 0xc6, struct npheap_event)
+#define NPHEAP_IOC_NOTIFY	_IOW('N', 0xc7, struct npheap_event)
+
 #endif

@@ -5,8 +5,8 @@
  * A directory object under a well-known key says which key each file has;
  * each file has an object, which begins with its state.  State and bytes are
  * written only under the lock of the file's key.  A producer that dies there
- * leaves the state at HALF and the lock free: the next to take the lock sees
- * that nobody works on the file any more, and that it is not complete.
+ * leaves the state at HALF and the lock free: the next to take the lock is told
+ * that a holder died, does the work again, and says that all is well.
  */
 #include <errno.h>
 #include <npheap.h>
@@ -210,12 +210,16 @@ static int load_locked(struct shift *shift, uint64_t index, bool first)
 static int load(struct shift *shift, uint64_t index, bool first)
 {
 	uint64_t key = shift->directory->entries[index].key;
+	bool died;
 	int err;
 
 	err = npheap_acquire(shift->heap, key);
-	if (err)
+	died = err == -EOWNERDEAD;
+	if (err && !died)
 		return complain("lock", err);
 	err = load_locked(shift, index, first);
+	if (!err && died)
+		err = npheap_consistent(shift->heap, key);
 	npheap_release(shift->heap, key);
 	return err ? complain("load", err) : 0;
 }

@@ -163,7 +163,7 @@ static inline struct binding *binding_known(struct session *s, uint64_t key)
 /* Swaps the word: @old and @new are what it has besides the generation. */
 static inline bool binding_swap(struct binding *b, uint64_t old, uint64_t new)
 {
-	uint64_t word = b->unlocked | old;
+	__u64 word = b->unlocked | old;
 
 	return __atomic_compare_exchange_n(&b->record->word, &word,
 					   b->unlocked | new, false,
@@ -327,7 +327,7 @@ int npheap_fast_event(int fd, uint64_t key, uint64_t *event)
 static inline bool event_count(struct binding *b)
 {
 	/* Before the word: the event of another key shows in the word, then. */
-	uint64_t event = __atomic_load_n(&b->record->event, __ATOMIC_ACQUIRE);
+	__u64 event = __atomic_load_n(&b->record->event, __ATOMIC_ACQUIRE);
 
 	do {
 		if (event & 1 || binding_is_over(b))

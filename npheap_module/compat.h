@@ -26,14 +26,15 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 /* Before 6.4 the page cache said NULL where it now says -ENOENT. */
+#define filemap_lock_folio(mapping, index) \
+	npheap_filemap_lock_folio(mapping, index)
 static inline struct folio *npheap_filemap_lock_folio(struct address_space *m,
 						      pgoff_t index)
 {
-	struct folio *folio = filemap_lock_folio(m, index);
+	struct folio *folio = (filemap_lock_folio)(m, index);
 
 	return folio ?: ERR_PTR(-ENOENT);
 }
-#define filemap_lock_folio npheap_filemap_lock_folio
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)

@@ -10,28 +10,35 @@
  *                                         |     object.c, map.c
  *                                         +-- locks:   key -> npheap_lock
  *                                         |     lock.c
+ *                                         +-- slots:   number -> npheap_lock
+ *                                         |     table.c, shared with users
  *                                         +-- owners:  task -> npheap_owner
  *                                               owner.c
  *
  * An object is an inode of the heap's superblock and its memory is that
- * inode's page cache, so that bounds checks, reverse mapping, futexes, get_user_pages,
- * memory cgroups and migration are the kernel's own.  mmap on the device finds
- * the object by its key and hands the VMA to a file of the object.
+ * inode's page cache, so that bounds checks, reverse mapping, futexes,
+ * get_user_pages, memory cgroups and migration are the kernel's own.  mmap on
+ * the device finds the object by its key and hands the VMA to a file of the
+ * object.
  *
  * DOC: References
  *
  * The index of objects holds one reference of the inode, each open file of the
  * object (that is, each mapping) another.  Delete drops the index's; the
- * memory goes with the last.  A lock record lives while it is held or waited
- * for; an owner record lives from a thread's first lock to its death.
+ * memory goes with the last.  A lock record is kept while it is in use or a
+ * living thread knows it, but idle ones may be taken back at any time; an
+ * owner record lives from a thread's first lock to its death, a process record
+ * as long as one of its owners or mappings.
  *
  * DOC: Locking
  *
- *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables
+ *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables,
+ *                                  locks of the xarrays
+ *   npheap_heap.process_lock is taken alone
  *
- * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates,
- * under npheap_lock.lock.  The lists of an npheap_owner belong to its thread
- * and need no lock.
+ * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
+ * with a reclaim that could, under npheap_lock.lock.  The lists of an
+ * npheap_owner belong to its thread and need no lock.
  */
 #ifndef NPHEAP_H
 #define NPHEAP_H
@@ -57,9 +64,9 @@ struct proc_dir_entry;
 struct seq_file;
 
 /* The table has so many records at most ... */
-#define NPHEAP_MAX_SLOTS (1U << 28)
+#define NPHEAP_MAX_SLOTS BIT(28)
 /* ... of which a process maps these; the others are used by ioctl. */
-#define NPHEAP_MAPPED_SLOTS (1U << 20)
+#define NPHEAP_MAPPED_SLOTS BIT(20)
 #define NPHEAP_NO_SLOT U32_MAX
 #define NPHEAP_PROCESS_BITS 10
 
@@ -103,6 +110,15 @@ struct npheap_stats {
  * @bytes: memory of all objects that exist or are still mapped
  * @nr_objects: those objects
  * @nr_locks: lock records
+ * @slots: struct npheap_lock by the number of its record in the table
+ * @table: pages of the table, by page offset
+ * @owner_ids: struct npheap_owner by the number that words of records carry
+ * @processes: struct npheap_process by descriptor table
+ * @process_lock: protects @processes; readers are under RCU
+ * @table_inode: what processes map the table from
+ * @blank: the page of zeroes that a forked child finds in place of its epoch
+ * @epochs: the newest epoch of any process
+ * @clock_hand: the slot where the next search for idle records begins
  * @deleted_bytes: the part of @bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @dying: owners whose death is noted but whose locks are not yet free

@@ -185,7 +185,8 @@ struct npheap_lock_args {
 /**
  * struct npheap_event - argument of NPHEAP_IOC_EVENT, _WAIT and _NOTIFY
  * @key: the key
- * @event: EVENT: out: the record's event, without bit 0; WAIT: sleep only while the record's event is this, but for bit 0
+ * @event: EVENT: out: the record's event, without bit 0; WAIT: sleep only while
+ *	   the record's event is this, but for bit 0
  * @timeout: WAIT: when to give up, CLOCK_MONOTONIC in ns; all ones: never
  * @count: NOTIFY: how many waiters to wake at most
  * @reserved: 0

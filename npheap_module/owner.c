@@ -111,8 +111,12 @@ static void owner_death_work(struct callback_head *work)
 
 	rhashtable_remove_fast(&heap->owners, &owner->node,
 			       npheap_owner_params);
-	/* Whoever made a thread like this one goes on with the same TLS. */
-	if (owner->process && npheap_process_shares(owner->process, current))
+	/*
+	 * A process that shared its memory, as after vfork(), may have left
+	 * what it knew in the TLS of one that goes on.  Threads have their own.
+	 */
+	if (owner->process && (thread_group_leader(current) ||
+			       npheap_process_shares(owner->process, current)))
 		npheap_process_advance(owner->process);
 	npheap_lock_abandon(owner);
 	owner_free(owner);

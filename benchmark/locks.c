@@ -601,10 +601,23 @@ static void give_back(const struct kind *kind)
 
 static size_t heavy;
 
+/* In small pages, each of which has to be given back. */
+static void put_on_weight(size_t size)
+{
+	volatile char *p;
+	size_t i;
+
+	if (!size)
+		return;
+	p = shared_memory(size);
+	madvise((void *)p, size, MADV_NOHUGEPAGE);
+	for (i = 0; i < size; i += page)
+		p[i] = 1;
+}
+
 static void die_with_it(const struct kind *kind)
 {
-	if (heavy)
-		memset(malloc(heavy), 1, heavy);
+	put_on_weight(heavy);
 	kind->lock(0);
 	meet(2);
 	usleep(3000);

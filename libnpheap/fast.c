@@ -9,8 +9,9 @@
  * is swapped.  So none of it needs to be told when it becomes wrong, and no
  * thread waits for another here.
  *
- * A signal handler may interrupt any of this and use the same session.  It
- * finds it valid or not at all: what makes it valid is written last.
+ * A signal handler may interrupt any of this and use the same session.  While
+ * a session is being written the handler's calls go by ioctl; and who only
+ * reads takes copies, checks after that whose they are, and uses the copies.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -44,9 +45,10 @@ struct binding {
 	uint64_t unlocked;
 };
 
-/* A thread's use of a descriptor. */
+/* A thread's use of a descriptor.  @writing: see above. */
 struct session {
 	int fd;
+	bool writing;
 	uint32_t owner;
 	uint64_t epoch;
 	const uint64_t *epoch_now;
@@ -104,7 +106,8 @@ static void session_fill(struct session *s, int fd,
 {
 	struct npheap_record *table = (void *)(uintptr_t)join->table_addr;
 
-	if (s->owner && (s->owner != join->owner || s->table != table))
+	if (s->owner && (s->owner != join->owner || s->table != table ||
+			 !*s->epoch_now))
 		memset(s->bindings, 0, sizeof(s->bindings));
 	s->fd = fd;
 	s->owner = join->owner;
@@ -119,17 +122,17 @@ static struct session *session_join(int fd)
 	struct session **place = &sessions[fd % SESSIONS];
 	struct npheap_join join;
 
-	if (npheap_uapi_join(fd, &join))
-		return NULL;
 	if (!*place)
 		*place = session_new();
-	if (!*place)
+	if (!*place || (*place)->writing || npheap_uapi_join(fd, &join))
 		return NULL;
+	(*place)->writing = true;
 	(*place)->epoch = NEVER;
 	atomic_signal_fence(memory_order_seq_cst);
 	session_fill(*place, fd, &join);
 	atomic_signal_fence(memory_order_seq_cst);
 	(*place)->epoch = join.epoch;
+	(*place)->writing = false;
 	return *place;
 }
 
@@ -152,82 +155,104 @@ static inline struct binding *binding_place(struct session *s, uint64_t key)
 	return &s->bindings[key * 0x9e3779b97f4a7c15 >> (64 - BINDINGS_SHIFT)];
 }
 
-static inline struct binding *binding_known(struct session *s, uint64_t key)
-{
-	struct binding *b = binding_place(s, key);
+/* A copy of a binding, with the number to put into the word. */
+struct target {
+	struct npheap_record *record;
+	uint64_t unlocked;
+	uint64_t owner;
+};
 
+static inline bool binding_known(struct session *s, uint64_t key,
+				 struct target *t)
+{
+	const struct binding *b = binding_place(s, key);
+
+	*t = (struct target){ b->record, b->unlocked, s->owner };
+	atomic_signal_fence(memory_order_seq_cst);
 	/* A key out of range must not come out as the tag of no key. */
-	return likely(b->tag == key + 1 && b->tag) ? b : NULL;
+	return likely(b->tag == key + 1 && b->tag);
 }
 
 /* Swaps the word: @old and @new are what it has besides the generation. */
-static inline bool binding_swap(struct binding *b, uint64_t old, uint64_t new)
+static inline bool target_swap(const struct target *t, uint64_t old,
+			       uint64_t new)
 {
-	__u64 word = b->unlocked | old;
+	__u64 word = t->unlocked | old;
 
-	return __atomic_compare_exchange_n(&b->record->word, &word,
-					   b->unlocked | new, false,
+	return __atomic_compare_exchange_n(&t->record->word, &word,
+					   t->unlocked | new, false,
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* The record has gone to another key. */
-static inline bool binding_is_over(const struct binding *b)
+static inline bool target_is_over(const struct target *t)
 {
-	uint64_t word = __atomic_load_n(&b->record->word, __ATOMIC_ACQUIRE);
+	uint64_t word = __atomic_load_n(&t->record->word, __ATOMIC_ACQUIRE);
 
-	return (word ^ b->unlocked) >> 32;
+	return (word ^ t->unlocked) >> 32;
 }
 
-static struct binding *binding_ask(struct session *s, uint64_t key)
+static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 {
 	struct binding *b = binding_place(s, key);
 	struct npheap_bind bind = { .key = key };
 
-	if (npheap_uapi_bind(s->fd, &bind) || bind.slot >= s->slots)
-		return NULL;
+	if (s->writing || npheap_uapi_bind(s->fd, &bind) ||
+	    bind.slot >= s->slots)
+		return false;
+	t->record = &s->table[bind.slot];
+	t->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
+	t->owner = s->owner;
+	s->writing = true;
 	b->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
-	b->record = &s->table[bind.slot];
-	b->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
+	b->record = t->record;
+	b->unlocked = t->unlocked;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->tag = key + 1;
-	return b;
+	s->writing = false;
+	return true;
+}
+
+/* What is known of the key, where the session still holds. */
+static inline bool known(int fd, uint64_t key, struct target *t)
+{
+	struct session *s = session_known(fd);
+
+	return likely(s) && binding_known(s, key, t);
 }
 
 /*
- * Finds out what is not known.  NULL where the table is of no help: the ioctl
+ * Finds out what is not known.  False where the table is of no help: the ioctl
  * then does the work, or says what is wrong.
  */
-static struct binding *learn(int fd, uint64_t key, struct session **session)
+static bool learn(int fd, uint64_t key, struct target *t)
 {
 	struct session *s = fd < 0 ? NULL : session_known(fd);
-	struct binding *b;
 
 	if (!s && fd >= 0)
 		s = session_join(fd);
 	if (!s || key > NPHEAP_KEY_MAX)
-		return NULL;
-	*session = s;
-	b = binding_known(s, key);
-	return b && !binding_is_over(b) ? b : binding_ask(s, key);
+		return false;
+	if (binding_known(s, key, t) && !target_is_over(t))
+		return true;
+	return binding_ask(s, key, t);
 }
 
 /* ----------------------------------------------------------------- calls -- */
 
 static inline bool take_known(int fd, uint64_t key)
 {
-	struct session *s = session_known(fd);
-	struct binding *b = likely(s) ? binding_known(s, key) : NULL;
+	struct target t;
 
-	return likely(b) && binding_swap(b, 0, s->owner);
+	return likely(known(fd, key, &t)) && target_swap(&t, 0, t.owner);
 }
 
-static bool take_learning(int fd, uint64_t key)
+static __attribute__((noinline)) bool take_learning(int fd, uint64_t key)
 {
-	struct session *s;
-	struct binding *b = learn(fd, key, &s);
+	struct target t;
 
-	return b && binding_swap(b, 0, s->owner);
+	return learn(fd, key, &t) && target_swap(&t, 0, t.owner);
 }
 
 static __attribute__((noinline)) int lock_slowly(int fd, uint64_t key)
@@ -251,67 +276,64 @@ int npheap_fast_lock_args(int fd, const struct npheap_lock_args *args)
 
 static __attribute__((noinline)) int unlock_slowly(int fd, uint64_t key)
 {
-	struct session *s;
-	struct binding *b = learn(fd, key, &s);
+	struct target t;
 
-	if (b && binding_swap(b, s->owner, 0))
+	if (learn(fd, key, &t) && target_swap(&t, t.owner, 0))
 		return 0;
 	return npheap_uapi_unlock(fd, key);
 }
 
 int npheap_fast_unlock(int fd, uint64_t key)
 {
-	struct session *s = session_known(fd);
-	struct binding *b = likely(s) ? binding_known(s, key) : NULL;
+	struct target t;
 
-	if (likely(b) && likely(binding_swap(b, s->owner, 0)))
+	if (likely(known(fd, key, &t)) && likely(target_swap(&t, t.owner, 0)))
 		return 0;
 	return unlock_slowly(fd, key);
 }
 
 /* False where the record went to another key while it was read. */
-static inline bool size_read(const struct binding *b, uint64_t *size)
+static inline bool size_read(const struct target *t, uint64_t *size)
 {
-	if (unlikely(binding_is_over(b)))
+	uint64_t found;
+
+	if (unlikely(target_is_over(t)))
 		return false;
-	*size = __atomic_load_n(&b->record->size, __ATOMIC_ACQUIRE);
-	return likely(!binding_is_over(b));
+	found = __atomic_load_n(&t->record->size, __ATOMIC_ACQUIRE);
+	*size = found;
+	return likely(!target_is_over(t));
 }
 
 int npheap_fast_size(int fd, uint64_t key, uint64_t *size)
 {
-	struct session *s = session_known(fd);
-	struct binding *b = likely(s) ? binding_known(s, key) : NULL;
+	struct target t;
 
-	if (likely(b) && likely(size_read(b, size)))
+	if (likely(known(fd, key, &t)) && likely(size_read(&t, size)))
 		return 0;
-	b = learn(fd, key, &s);
-	if (b && size_read(b, size))
+	if (learn(fd, key, &t) && size_read(&t, size))
 		return 0;
 	return npheap_uapi_size(fd, key, size);
 }
 
 /* Bit 0 says that somebody waits, and is no part of the count. */
-static inline bool event_read(const struct binding *b, uint64_t *event)
+static inline bool event_read(const struct target *t, uint64_t *event)
 {
-	if (unlikely(binding_is_over(b)))
+	if (unlikely(target_is_over(t)))
 		return false;
-	*event = __atomic_load_n(&b->record->event, __ATOMIC_ACQUIRE) & ~1ULL;
-	return likely(!binding_is_over(b));
+	*event = __atomic_load_n(&t->record->event, __ATOMIC_ACQUIRE) & ~1ULL;
+	return likely(!target_is_over(t));
 }
 
 /* As event_read(); where the table is of no help, the kernel has the event. */
 int npheap_fast_event(int fd, uint64_t key, uint64_t *event)
 {
 	struct npheap_event args = { .key = key };
-	struct session *s = session_known(fd);
-	struct binding *b = likely(s) ? binding_known(s, key) : NULL;
+	struct target t;
 	int rc;
 
-	if (likely(b) && likely(event_read(b, event)))
+	if (likely(known(fd, key, &t)) && likely(event_read(&t, event)))
 		return 0;
-	b = learn(fd, key, &s);
-	if (b && event_read(b, event))
+	if (learn(fd, key, &t) && event_read(&t, event))
 		return 0;
 	rc = npheap_uapi_event(fd, &args);
 	if (!rc)
@@ -324,28 +346,34 @@ int npheap_fast_event(int fd, uint64_t key, uint64_t *event)
  * moment at which a notification is counted and its waiters are not woken,
  * and in which its maker could die.
  */
-static inline bool event_count(struct binding *b)
+static inline bool event_count(const struct target *t)
 {
 	/* Before the word: the event of another key shows in the word, then. */
-	__u64 event = __atomic_load_n(&b->record->event, __ATOMIC_ACQUIRE);
+	__u64 event = __atomic_load_n(&t->record->event, __ATOMIC_ACQUIRE);
 
 	do {
-		if (event & 1 || binding_is_over(b))
+		if (event & 1 || target_is_over(t))
 			return false;
-	} while (!__atomic_compare_exchange_n(&b->record->event, &event,
+	} while (!__atomic_compare_exchange_n(&t->record->event, &event,
 					      event + 2, false,
 					      __ATOMIC_ACQ_REL,
 					      __ATOMIC_ACQUIRE));
 	return true;
 }
 
-int npheap_fast_notify(int fd, uint64_t key, uint32_t count)
+static __attribute__((noinline)) int notify_slowly(int fd, uint64_t key,
+						   uint32_t count)
 {
 	struct npheap_event args = { .key = key, .count = count };
-	struct session *s = session_known(fd);
-	struct binding *b = likely(s) ? binding_known(s, key) : NULL;
 
-	if (likely(b) && likely(event_count(b)))
-		return 0;
 	return npheap_uapi_notify(fd, &args);
+}
+
+int npheap_fast_notify(int fd, uint64_t key, uint32_t count)
+{
+	struct target t;
+
+	if (likely(known(fd, key, &t)) && likely(event_count(&t)))
+		return 0;
+	return notify_slowly(fd, key, count);
 }

@@ -72,12 +72,9 @@ int npheap_heap_init(struct npheap_heap *heap,
 	heap->stats = alloc_percpu(struct npheap_stats);
 	if (!heap->stats)
 		return -ENOMEM;
-	err = rhashtable_init(&heap->objects, &npheap_object_params);
-	if (err)
-		goto free_stats;
 	err = rhashtable_init(&heap->locks, &npheap_lock_params);
 	if (err)
-		goto free_objects;
+		goto free_stats;
 	err = npheap_object_mount(heap);
 	if (err)
 		goto free_locks;
@@ -94,9 +91,7 @@ destroy_table:
 unmount:
 	npheap_object_unmount(heap);
 free_locks:
-	rhashtable_destroy(&heap->locks);
-free_objects:
-	rhashtable_destroy(&heap->objects);
+	npheap_lock_destroy(heap);
 free_stats:
 	free_percpu(heap->stats);
 	return err;
@@ -110,10 +105,9 @@ free_stats:
  */
 void npheap_heap_destroy(struct npheap_heap *heap)
 {
-	/* The owners give their locks back, which empties that table, too. */
 	npheap_owner_exit(heap);
+	npheap_lock_destroy(heap);
 	npheap_table_destroy(heap);
 	npheap_object_unmount(heap);
-	rhashtable_destroy(&heap->locks);
 	free_percpu(heap->stats);
 }

@@ -31,6 +31,9 @@
 #define NPHEAP_IDLE_LOCKS 65536
 #define NPHEAP_EVICT_SCAN 4
 
+/* User space may change a word between any two looks at it. */
+#define NPHEAP_MAX_TRIES 64
+
 /**
  * struct npheap_waiter - a thread's place in a queue
  * @queue: in @rec->waiters until the lock is granted
@@ -138,7 +141,8 @@ static void rec_unlock(struct npheap_lock *rec)
 
 static bool rec_idle(const struct npheap_lock *rec)
 {
-	return !rec->marked && !rec->lost && list_empty(&rec->waiters) &&
+	return !rec->pins && !rec->marked && !rec->lost &&
+	       list_empty(&rec->waiters) &&
 	       list_empty(&rec->readers) && list_empty(&rec->deposed) &&
 	       list_empty(&rec->sleepers);
 }
@@ -195,6 +199,8 @@ static void evict_some(struct npheap_heap *heap, u64 count)
 		rcu_read_unlock();
 		index = rec ? index + 1 : 0;
 		cond_resched();
+		if (fatal_signal_pending(current))
+			break;
 	}
 	WRITE_ONCE(heap->clock_hand, index);
 }
@@ -262,20 +268,30 @@ static struct npheap_lock *rec_new(struct npheap_heap *heap, u64 key)
 		return ERR_PTR(err);
 	}
 	rec_init(rec);
-	npheap_slot_publish(heap, rec);
 	return rec;
 }
 
-/* 0, or -EEXIST where another thread was faster, or -ENOMEM. */
+/*
+ * 0, or -EEXIST where another thread was faster, or -ENOMEM.  The slot comes
+ * first, as a thread that finds the key must find the slot when it dies; and
+ * all under the record's lock, so that nobody evicts what is half there.
+ */
 static int rec_insert(struct npheap_heap *heap, struct npheap_lock *rec)
 {
-	int err = rhashtable_lookup_insert_fast(&heap->locks, &rec->node,
-						npheap_lock_params);
+	int err;
 
+	rec_lock(rec);
+	npheap_slot_publish(heap, rec);
+	err = rhashtable_lookup_insert_fast(&heap->locks, &rec->node,
+					    npheap_lock_params);
+	if (err) {
+		rec->dead = true;
+		npheap_slot_free(heap, rec);
+		npheap_uncharge(&heap->nr_locks, 1);
+	}
+	rec_unlock(rec);
 	if (!err)
 		return 0;
-	npheap_slot_free(heap, rec);
-	npheap_uncharge(&heap->nr_locks, 1);
 	kfree_rcu(rec, rcu);
 	return err == -EEXIST ? err : -ENOMEM;
 }
@@ -488,14 +504,13 @@ static struct npheap_waiter *waiter_enqueue(struct npheap_owner *owner,
 /* Takes a lock that is free. */
 static bool rec_take(struct npheap_lock *rec, struct npheap_owner *owner)
 {
+	u64 new = word_free(rec) | owner->id | word_flags(rec);
 	u64 old = word_read(rec);
 
-	do {
-		if (word_held(old))
-			return false;
-	} while (!word_swap(rec, &old, word_free(rec) | owner->id |
-				       word_flags(rec)));
-	return true;
+	for (int i = 0; i < NPHEAP_MAX_TRIES && !word_held(old); i++)
+		if (word_swap(rec, &old, new))
+			return true;
+	return false;
 }
 
 static bool rec_has_queue(const struct npheap_lock *rec)
@@ -507,16 +522,17 @@ static bool rec_has_queue(const struct npheap_lock *rec)
 static bool rec_take_shared(struct npheap_lock *rec,
 			    struct npheap_owner *owner)
 {
+	u64 new = word_free(rec) | NPHEAP_WORD_SHARED | word_flags(rec);
 	u64 old = word_read(rec);
 
-	if (rec_has_queue(rec))
-		return false;
-	do {
-		if (old & NPHEAP_WORD_OWNER)
+	for (int i = 0; i < NPHEAP_MAX_TRIES; i++) {
+		if (old & NPHEAP_WORD_OWNER ||
+		    (word_held(old) && rec_has_queue(rec)))
 			return false;
-	} while (!word_swap(rec, &old, word_free(rec) | NPHEAP_WORD_SHARED |
-				       word_flags(rec)));
-	return true;
+		if (word_swap(rec, &old, new))
+			return true;
+	}
+	return false;
 }
 
 /* Sees to it that unlocking comes here; false where that happened already. */
@@ -524,13 +540,29 @@ static bool rec_call_in(struct npheap_lock *rec)
 {
 	u64 old = word_read(rec);
 
-	do {
+	for (int i = 0; i < NPHEAP_MAX_TRIES; i++) {
 		if (!word_held(old))
 			return false;
 		if (old & NPHEAP_WORD_WAITERS)
 			return true;
-	} while (!word_swap(rec, &old, old | NPHEAP_WORD_WAITERS));
-	return true;
+		if (word_swap(rec, &old, old | NPHEAP_WORD_WAITERS))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where user space changes the word all the time, others get at the record now
+ * and then.  Called with rec->lock held, as it is on return.
+ */
+static int rec_breathe(struct npheap_lock *rec)
+{
+	rec->pins++;
+	rec_unlock(rec);
+	cond_resched();
+	rec_lock(rec);
+	rec->pins--;
+	return signal_pending(current) ? -ERESTARTNOINTR : 0;
 }
 
 static bool lock_timed_out(u64 timeout)
@@ -587,9 +619,11 @@ static int waiter_wait(struct npheap_waiter *waiter, u32 flags, u64 timeout)
 	struct npheap_lock *rec = waiter->rec;
 
 	waiter->present = true;
+	rec->pins++;
 	rec_unlock(rec);
 	waiter_sleep(waiter, timeout);
 	rec_lock(rec);
+	rec->pins--;
 	waiter->present = false;
 	if (waiter->granted) {
 		waiter_free(waiter);
@@ -644,18 +678,20 @@ static int lock_rec(struct npheap_owner *owner, struct npheap_lock *rec,
 	struct npheap_waiter *waiter = waiter_find(owner, rec, shared);
 	int err = lock_refusal(owner, rec, flags);
 
-	if (err) {
-		rec_unlock(rec);
-		return err;
-	}
-	do {
+	while (!err) {
 		if (shared ? rec_take_shared(rec, owner) : rec_take(rec, owner))
 			return lock_taken(owner, rec, waiter, flags);
-		if (flags & NPHEAP_LOCK_TRY) {
-			rec_put(rec);
-			return -EBUSY;
-		}
-	} while (!rec_call_in(rec));
+		if (flags & NPHEAP_LOCK_TRY)
+			err = -EBUSY;
+		else if (rec_call_in(rec))
+			break;
+		else
+			err = rec_breathe(rec);
+	}
+	if (err) {
+		rec_put(rec);
+		return err;
+	}
 	if (!waiter)
 		waiter = waiter_enqueue(owner, rec, shared);
 	return waiter_wait(waiter, flags, timeout);
@@ -900,6 +936,22 @@ void npheap_lock_abandon(struct npheap_owner *owner)
 
 /* ---------------------------------------------------------------- others -- */
 
+static void lock_free(void *rec, void *unused)
+{
+	kfree(rec);
+}
+
+/**
+ * npheap_lock_destroy() - free all lock records
+ * @heap: a heap that no thread uses; some records may be marked
+ *
+ * Context: Process context, may sleep.
+ */
+void npheap_lock_destroy(struct npheap_heap *heap)
+{
+	rhashtable_free_and_destroy(&heap->locks, lock_free, NULL);
+}
+
 /**
  * npheap_lock_resized() - an object came, went, or has another size
  * @heap: the heap
@@ -984,11 +1036,13 @@ static bool event_arm(struct npheap_lock *rec, u64 expected)
 {
 	u64 old = READ_ONCE(rec->shared->event);
 
-	do {
+	for (int i = 0; i < NPHEAP_MAX_TRIES; i++) {
 		if ((old ^ expected) & ~1ULL)
 			return false;
-	} while (!event_swap(rec, &old, old | 1));
-	return true;
+		if (event_swap(rec, &old, old | 1))
+			return true;
+	}
+	return false;
 }
 
 static void event_disarm(struct npheap_lock *rec, u64 step)
@@ -996,8 +1050,11 @@ static void event_disarm(struct npheap_lock *rec, u64 step)
 	u64 old = READ_ONCE(rec->shared->event);
 	u64 armed = !list_empty(&rec->sleepers);
 
-	while (!event_swap(rec, &old, ((old & ~1ULL) + step) | armed))
-		;
+	for (int i = 0; i < NPHEAP_MAX_TRIES; i++)
+		if (event_swap(rec, &old, ((old & ~1ULL) + step) | armed))
+			return;
+	/* Nobody who keeps to the protocol changes it that often. */
+	xchg(&rec->shared->event, ((old & ~1ULL) + step) | armed);
 }
 
 static unsigned int event_wake(struct npheap_lock *rec, unsigned int count)
@@ -1076,9 +1133,11 @@ int npheap_event_wait(struct npheap_heap *heap, u64 key, u64 expected,
 		return 0;
 	}
 	list_add_tail(&sleeper.node, &rec->sleepers);
+	rec->pins++;
 	rec_unlock(rec);
 	sleeper_sleep(&sleeper, timeout);
 	rec_lock(rec);
+	rec->pins--;
 	list_del(&sleeper.node);
 	/* A notification for one must not end with one that is dying. */
 	if (sleeper.woken && fatal_signal_pending(current))

@@ -166,7 +166,7 @@ int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma)
 
 	if (key > NPHEAP_KEY_MAX)
 		return -EOVERFLOW;
-	/* Before the object is created: a refusal must leave nothing behind. */
+	/* Before the object is created: a refusal shall leave none behind. */
 	err = object_mmap(vma->vm_file, vma);
 	if (err)
 		return err;

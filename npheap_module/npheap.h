@@ -119,6 +119,7 @@ struct npheap_stats {
  * @blank: the page of zeroes that a forked child finds in place of its epoch
  * @epochs: the newest epoch of any process
  * @clock_hand: the slot where the next search for idle records begins
+ * @next_owner: where the search for the next number of an owner begins
  * @deleted_bytes: the part of @bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @dying: owners whose death is noted but whose locks are not yet free
@@ -146,15 +147,20 @@ struct npheap_heap {
 	atomic64_t generation;
 	atomic_t dying;
 	u32 clock_hand;
+	u32 next_owner;
 	struct npheap_stats __percpu *stats;
 	struct proc_dir_entry *proc;
 };
 
 #define npheap_count(heap, event) this_cpu_inc((heap)->stats->event)
 
-/* A new object is not usable until all its pages are there. */
+/*
+ * A new object is not usable until all its pages are there and its size is in
+ * its key's record, if that has one.
+ */
 enum npheap_state {
 	NPHEAP_POPULATING,
+	NPHEAP_POPULATED,
 	NPHEAP_READY,
 	NPHEAP_FAILED,
 };
@@ -202,6 +208,7 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
  * @deposed: the same, of those from whom it was taken by force
  * @sleepers: struct npheap_sleeper of those who wait for a notification
  * @knowers: threads that know the record
+ * @pins: threads that look at it without its lock and come back
  * @dead: the binding is over; whoever finds it must look again
  * @marked: a holder died, and nobody has called consistent since
  * @reported: the holder was told so
@@ -221,6 +228,7 @@ struct npheap_lock {
 	struct list_head deposed;
 	struct list_head sleepers;
 	unsigned int knowers;
+	unsigned int pins;
 	bool dead;
 	bool marked;
 	bool reported;
@@ -313,6 +321,7 @@ int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
 int npheap_lock_consistent(struct npheap_heap *heap, u64 key);
 void npheap_lock_break(struct npheap_heap *heap, u64 key);
 void npheap_lock_abandon(struct npheap_owner *owner);
+void npheap_lock_destroy(struct npheap_heap *heap);
 void npheap_lock_resized(struct npheap_heap *heap, u64 key);
 void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
 int npheap_event_read(struct npheap_heap *heap, u64 key, u64 *event);
@@ -331,8 +340,6 @@ void npheap_slot_free(struct npheap_heap *heap, struct npheap_lock *rec);
 struct npheap_lock *npheap_slot_find(struct npheap_heap *heap, u32 slot);
 void npheap_process_put(struct npheap_process *process);
 void npheap_process_advance(struct npheap_process *process);
-bool npheap_process_shares(const struct npheap_process *process,
-			   struct task_struct *task);
 
 /* owner.c */
 int npheap_owner_init(struct npheap_heap *heap);

@@ -39,8 +39,9 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj = alloc_inode_sb(sb, object_cache, GFP_KERNEL);
 	if (!obj)
 		return NULL;
-	/* The root directory of the superblock stays like this. */
+	/* The root directory and the table of locks stay like this. */
 	obj->heap = NULL;
+	obj->key = 0;
 	obj->creator = NULL;
 	obj->charged = false;
 	obj->deleted = false;
@@ -90,11 +91,13 @@ static const struct super_operations heap_super_ops = {
 static char *object_dname(struct dentry *dentry, char *buffer, int buflen)
 {
 	const struct npheap_object *obj = npheap_object(d_inode(dentry));
-	char name[sizeof("/npheap: (deleted)") + 20];
-	int len;
+	char name[sizeof("/npheap: (deleted)") + 20] = "/npheap-locks";
+	int len = sizeof("/npheap-locks");
 
-	len = scnprintf(name, sizeof(name), "/npheap:%llu%s", obj->key,
-			READ_ONCE(obj->deleted) ? " (deleted)" : "") + 1;
+	if (obj->heap)
+		len = scnprintf(name, sizeof(name), "/npheap:%llu%s", obj->key,
+				READ_ONCE(obj->deleted) ? " (deleted)" :
+							  "") + 1;
 	if (len > buflen)
 		return ERR_PTR(-ENAMETOOLONG);
 	return memcpy(buffer + buflen - len, name, len);
@@ -173,7 +176,7 @@ void npheap_object_cache_exit(void)
 }
 
 /**
- * npheap_object_mount() - make the superblock that will hold the objects
+ * npheap_object_mount() - make the index and the superblock of the objects
  * @heap: the heap
  *
  * Context: Process context, may sleep.
@@ -181,8 +184,15 @@ void npheap_object_cache_exit(void)
  */
 int npheap_object_mount(struct npheap_heap *heap)
 {
+	int err = rhashtable_init(&heap->objects, &npheap_object_params);
+
+	if (err)
+		return err;
 	heap->mnt = kern_mount(&heap_fs_type);
-	return PTR_ERR_OR_ZERO(heap->mnt);
+	if (!IS_ERR(heap->mnt))
+		return 0;
+	rhashtable_destroy(&heap->objects);
+	return PTR_ERR(heap->mnt);
 }
 
 static void object_free(void *ptr, void *arg)
@@ -425,8 +435,10 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 		err = object_populate(obj);
 	if (err)
 		goto unpublish;
-	object_set_state(obj, NPHEAP_READY);
+	/* Who maps it shall not find the size of nothing in the record. */
+	object_set_state(obj, NPHEAP_POPULATED);
 	npheap_lock_resized(heap, key);
+	object_set_state(obj, NPHEAP_READY);
 	npheap_count(heap, creates);
 	trace_npheap_create(key, size);
 	return obj;
@@ -443,7 +455,7 @@ put:
 static int object_wait(struct npheap_object *obj)
 {
 	if (wait_var_event_killable(&obj->state,
-				    object_state(obj) != NPHEAP_POPULATING))
+				    object_state(obj) > NPHEAP_POPULATED))
 		return -EINTR;
 	return object_state(obj) == NPHEAP_READY ? 0 : -EAGAIN;
 }
@@ -549,7 +561,8 @@ u64 npheap_object_size(struct npheap_heap *heap, u64 key)
 
 	rcu_read_lock();
 	obj = rhashtable_lookup(&heap->objects, &key, npheap_object_params);
-	if (obj && object_state(obj) == NPHEAP_READY)
+	if (obj && (object_state(obj) == NPHEAP_POPULATED ||
+		    object_state(obj) == NPHEAP_READY))
 		size = i_size_read(&obj->inode);
 	rcu_read_unlock();
 	return size;

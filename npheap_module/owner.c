@@ -28,8 +28,10 @@ static struct npheap_owner *owner_new(struct npheap_heap *heap)
 	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
 	if (!owner)
 		return NULL;
-	if (xa_alloc(&heap->owner_ids, &owner->id, owner,
-		     XA_LIMIT(1, NPHEAP_WORD_OWNER), GFP_KERNEL_ACCOUNT)) {
+	/* The next number and not the first free: old ones stay in TLS. */
+	if (xa_alloc_cyclic(&heap->owner_ids, &owner->id, owner,
+			    XA_LIMIT(1, NPHEAP_WORD_OWNER), &heap->next_owner,
+			    GFP_KERNEL_ACCOUNT) < 0) {
 		kfree(owner);
 		return NULL;
 	}
@@ -37,7 +39,7 @@ static struct npheap_owner *owner_new(struct npheap_heap *heap)
 	owner->task = current;
 	owner->pid = get_pid(task_pid(current));
 	owner->reserved = NPHEAP_NO_SLOT;
-	xa_init(&owner->known);
+	xa_init_flags(&owner->known, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&owner->reads);
 	INIT_LIST_HEAD(&owner->waits);
 	return owner;
@@ -111,17 +113,10 @@ static void owner_death_work(struct callback_head *work)
 
 	rhashtable_remove_fast(&heap->owners, &owner->node,
 			       npheap_owner_params);
-	/*
-	 * A process that shared its memory, as after vfork(), may have left
-	 * what it knew in the TLS of one that goes on.  Threads have their own.
-	 */
-	if (owner->process && (thread_group_leader(current) ||
-			       npheap_process_shares(owner->process, current)))
-		npheap_process_advance(owner->process);
 	npheap_lock_abandon(owner);
 	owner_free(owner);
-	if (atomic_dec_and_test(&heap->dying))
-		wake_up_var(&heap->dying);
+	/* The last act, and one that cannot sleep: see npheap_owner_exit(). */
+	atomic_dec(&heap->dying);
 }
 
 /*
@@ -159,7 +154,8 @@ static void probe_exec(void *heap, struct task_struct *task, pid_t old_pid,
 
 /*
  * A new task in the same memory that is no thread of the process, as vfork()
- * makes it, runs with the TLS of its maker, and would take itself for it.
+ * makes it, runs with the TLS of its maker, and would take itself for it.  It
+ * may not join, so what it finds there stays invalid, and its maker's.
  */
 static void probe_fork(void *heap, struct task_struct *parent,
 		       struct task_struct *child)
@@ -229,7 +225,7 @@ int npheap_owner_init(struct npheap_heap *heap)
 {
 	int err;
 
-	xa_init_flags(&heap->owner_ids, XA_FLAGS_ALLOC1);
+	xa_init_flags(&heap->owner_ids, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	err = rhashtable_init(&heap->owners, &npheap_owner_params);
 	if (err)
 		return err;
@@ -256,7 +252,8 @@ static void owner_forget(void *ptr, void *arg)
 void npheap_owner_exit(struct npheap_heap *heap)
 {
 	probes_unregister(heap, ARRAY_SIZE(probes));
-	wait_var_event(&heap->dying, !atomic_read(&heap->dying));
+	while (atomic_read(&heap->dying))
+		schedule_timeout_uninterruptible(1);
 	/*
 	 * A thread may have been preempted between the end of its count and
 	 * the end of owner_death_work(), whose code is about to go.

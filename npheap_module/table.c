@@ -16,6 +16,7 @@
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched/signal.h>
 
 #define RECORDS_PER_PAGE (PAGE_SIZE / sizeof(struct npheap_record))
 
@@ -39,7 +40,6 @@ struct table_page {
  * @node: in heap->processes
  * @mm: the address space; only the structure is pinned
  * @files: its descriptor table, to know whose closes matter
- * @tgid: the process, as opposed to others that share the memory (vfork)
  * @page: the epoch's
  * @epoch_addr: where it is mapped
  * @table_addr: where the table is mapped
@@ -51,7 +51,6 @@ struct npheap_process {
 	struct hlist_node node;
 	struct mm_struct *mm;
 	fl_owner_t files;
-	struct pid *tgid;
 	struct page *page;
 	unsigned long epoch_addr;
 	unsigned long table_addr;
@@ -180,7 +179,6 @@ static void process_free(struct rcu_head *rcu)
 	struct npheap_process *process =
 		container_of(rcu, struct npheap_process, rcu);
 
-	put_pid(process->tgid);
 	__free_page(process->page);
 	kfree(process);
 }
@@ -222,22 +220,6 @@ void npheap_process_advance(struct npheap_process *process)
 {
 	WRITE_ONCE(*process_epoch(process),
 		   atomic64_inc_return(&process->heap->epochs));
-}
-
-/**
- * npheap_process_shares() - whether a task is a second process in the memory
- * @process: the process
- * @task: a task in its address space
- *
- * Such a task, as made by vfork(), runs with the TLS of the one that made it.
- *
- * Context: Any.
- * Return: true if it is.
- */
-bool npheap_process_shares(const struct npheap_process *process,
-			   struct task_struct *task)
-{
-	return task_tgid(task) != process->tgid;
 }
 
 /**
@@ -287,7 +269,6 @@ static struct npheap_process *process_new(struct npheap_heap *heap)
 	process->heap = heap;
 	process->mm = current->mm;
 	process->files = current->files;
-	process->tgid = get_pid(task_tgid(current));
 	refcount_set(&process->refs, 1);
 	mmgrab(process->mm);
 	npheap_process_advance(process);
@@ -325,7 +306,7 @@ static const struct vm_operations_struct table_vm_ops = {
  */
 static int table_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_IO);
 	vm_flags_clear(vma, VM_MAYEXEC);
 	if (vma->vm_pgoff == EPOCH_PGOFF) {
 		if (vma->vm_flags & VM_WRITE)
@@ -446,14 +427,23 @@ static struct npheap_process *process_get(struct npheap_heap *heap)
  * @heap: the heap
  * @join: what it needs to know
  *
+ * Refused while another process shares the memory: after vfork() both have the
+ * same TLS, and neither may leave there what the other would take for its own.
+ * The ioctls are there for them.  Somebody who just looks at the memory, by
+ * /proc say, counts as one, too, which costs no more than a slow call.
+ *
  * Context: Process context, may sleep.
- * Return: 0 or a negative errno.
+ * Return: 0, -EBUSY while the memory is shared, or another negative errno.
  */
 int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
 {
-	struct npheap_owner *owner = npheap_owner_get(heap);
 	struct npheap_process *process, *old;
+	struct npheap_owner *owner;
 
+	if (current->vfork_done ||
+	    atomic_read(&current->mm->mm_users) > get_nr_threads(current))
+		return -EBUSY;
+	owner = npheap_owner_get(heap);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
 	process = process_get(heap);
@@ -482,8 +472,8 @@ int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
  */
 int npheap_table_init(struct npheap_heap *heap)
 {
-	xa_init_flags(&heap->slots, XA_FLAGS_ALLOC);
-	xa_init(&heap->table);
+	xa_init_flags(&heap->slots, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&heap->table, XA_FLAGS_ACCOUNT);
 	hash_init(heap->processes);
 	spin_lock_init(&heap->process_lock);
 	heap->blank = alloc_page(GFP_KERNEL | __GFP_ZERO);

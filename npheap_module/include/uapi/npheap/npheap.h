@@ -133,7 +133,8 @@ struct npheap_record {
  * @owner, and what the caller knows about its descriptor and its thread, is
  * valid for as long as the word at @epoch_addr has the value @epoch.  It
  * changes when the process closes a descriptor of the heap and when another
- * process shares its memory; and a child made by fork reads 0 there.
+ * process comes to share its memory; and a child made by fork reads 0 there.
+ * EBUSY: another process, as made by vfork, shares the memory at present.
  */
 struct npheap_join {
 	__u64 epoch_addr;

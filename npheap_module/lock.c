@@ -182,18 +182,24 @@ static void rec_put(struct npheap_lock *rec)
 		rec_unlock(rec);
 }
 
-/* Looks at @count records, going round, and frees what is not in use. */
-static void evict_some(struct npheap_heap *heap, u64 count)
+/*
+ * Looks at @count records, going round, and frees what is not in use.  Returns
+ * whether it freed any.
+ */
+static bool evict_some(struct npheap_heap *heap, u64 count)
 {
 	unsigned long index = READ_ONCE(heap->clock_hand);
 	struct npheap_lock *rec;
+	bool freed = false;
 
 	while (count--) {
 		rcu_read_lock();
 		rec = xa_find(&heap->slots, &index, ULONG_MAX, XA_PRESENT);
 		if (rec) {
 			rec_lock(rec);
-			if (rec->dead || !rec_evict(rec))
+			if (!rec->dead && rec_evict(rec))
+				freed = true;
+			else
 				rec_unlock(rec);
 		}
 		rcu_read_unlock();
@@ -203,17 +209,18 @@ static void evict_some(struct npheap_heap *heap, u64 count)
 			break;
 	}
 	WRITE_ONCE(heap->clock_hand, index);
+	return freed;
 }
 
 static bool lock_charge(struct npheap_heap *heap)
 {
 	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
 		evict_some(heap, NPHEAP_EVICT_SCAN);
-	if (npheap_charge(&heap->nr_locks, 1))
-		return true;
-	/* Only where all are in use is the limit reached. */
-	evict_some(heap, atomic64_read(&heap->nr_locks.usage) + 1);
-	return npheap_charge(&heap->nr_locks, 1);
+	while (!npheap_charge(&heap->nr_locks, 1))
+		/* Only where all are in use is the limit reached. */
+		if (!evict_some(heap, atomic64_read(&heap->nr_locks.usage) + 1))
+			return false;
+	return true;
 }
 
 /* Returns with the record locked, or NULL where the key has none. */
@@ -617,6 +624,9 @@ static int waiter_wait(struct npheap_waiter *waiter, u32 flags, u64 timeout)
 	struct npheap_reader *reader = waiter->reader;
 	struct npheap_owner *owner = waiter->owner;
 	struct npheap_lock *rec = waiter->rec;
+	u64 key = rec->key;
+	bool lost;
+	int err;
 
 	waiter->present = true;
 	rec->pins++;
@@ -624,10 +634,16 @@ static int waiter_wait(struct npheap_waiter *waiter, u32 flags, u64 timeout)
 	waiter_sleep(waiter, timeout);
 	rec_lock(rec);
 	rec->pins--;
+	/* It may have become so since the wait began. */
+	lost = rec->lost;
 	waiter->present = false;
 	if (waiter->granted) {
 		waiter_free(waiter);
-		return owner_take(owner, rec, reader, flags);
+		err = owner_take(owner, rec, reader, flags);
+		if (err != -EOWNERDEAD || !lost)
+			return err;
+		npheap_lock_release(owner->heap, key);
+		return -ENOTRECOVERABLE;
 	}
 	rec_settle(rec);
 	if (!lock_timed_out(timeout)) {
@@ -834,6 +850,7 @@ int npheap_lock_consistent(struct npheap_heap *heap, u64 key)
 	} else {
 		rec->reported = false;
 		rec->marked = false;
+		rec->lost = false;
 		xchg(&rec->shared->word, word_free(rec) | owner->id |
 					 word_flags(rec));
 	}

@@ -441,7 +441,8 @@ int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
 	struct npheap_owner *owner;
 
 	if (current->vfork_done ||
-	    atomic_read(&current->mm->mm_users) > get_nr_threads(current))
+	    atomic_read(&current->mm->mm_users) >
+	    atomic_read(&current->signal->live))
 		return -EBUSY;
 	owner = npheap_owner_get(heap);
 	if (IS_ERR(owner))
@@ -451,8 +452,12 @@ int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
 		return PTR_ERR(process);
 	old = owner->process;
 	owner->process = process;
-	if (old)
+	if (old) {
+		/* Closes in the descriptor table that it left are not seen. */
+		if (old != process)
+			npheap_process_advance(old);
 		npheap_process_put(old);
+	}
 	*join = (struct npheap_join){
 		.epoch_addr = process->epoch_addr,
 		.epoch = READ_ONCE(*process_epoch(process)),

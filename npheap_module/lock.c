@@ -216,10 +216,13 @@ static bool lock_charge(struct npheap_heap *heap)
 {
 	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
 		evict_some(heap, NPHEAP_EVICT_SCAN);
+	/*
+	 * Only where all are in use is the limit reached.  A search may find
+	 * nothing because another, at the same time, took it all.
+	 */
 	while (!npheap_charge(&heap->nr_locks, 1))
-		/* Only where all are in use is the limit reached. */
 		if (!evict_some(heap, atomic64_read(&heap->nr_locks.usage) + 1))
-			return false;
+			return npheap_charge(&heap->nr_locks, 1);
 	return true;
 }
 

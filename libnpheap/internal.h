@@ -33,6 +33,9 @@ int npheap_uapi_break(int fd, uint64_t key);
 int npheap_uapi_event(int fd, struct npheap_event *args);
 int npheap_uapi_wait(int fd, const struct npheap_event *args);
 int npheap_uapi_notify(int fd, const struct npheap_event *args);
+/* Returns the watch's descriptor. */
+int npheap_uapi_watch(int fd, uint32_t flags);
+int npheap_uapi_watch_set(int fd, uint64_t key, uint32_t events);
 
 /*
  * The same as the npheap_uapi_*() above, without a system call where the

@@ -118,7 +118,10 @@ int npheap_remove(struct npheap *heap, uint64_t key);
 
 /** npheap_acquire_with(): do not wait; -EBUSY. */
 #define NPHEAP_TRY NPHEAP_LOCK_TRY
-/** npheap_acquire_with(): hold it together with others who say so. */
+/**
+ * npheap_acquire_with(): hold it together with others who say so, for reading;
+ * the death of such a holder leaves no mark.
+ */
 #define NPHEAP_SHARED NPHEAP_LOCK_SHARED
 /** npheap_acquire_with(), npheap_wait(): no deadline. */
 #define NPHEAP_FOREVER UINT64_MAX
@@ -167,6 +170,8 @@ int npheap_release(struct npheap *heap, uint64_t key);
  * @heap: the heap
  * @key: a key whose lock the thread took and got -EOWNERDEAD
  *
+ * A reader may do so, too; if it does not, the next one is told.
+ *
  * Return: 0, or -EPERM (not the holder) or -EINVAL (was not told of a death).
  */
 int npheap_consistent(struct npheap *heap, uint64_t key);
@@ -197,7 +202,7 @@ int npheap_break(struct npheap *heap, uint64_t key);
  * @event: where it is stored; it changes with every notification and at no
  *         other time that the caller could tell from one
  *
- * Return: 0, or -EBADF (read-only handle), -EOVERFLOW, -ENOSPC or -ENOMEM.
+ * Return: 0, or -EOVERFLOW, -ENOSPC or -ENOMEM.
  */
 int npheap_event(struct npheap *heap, uint64_t key, uint64_t *event);
 
@@ -208,8 +213,8 @@ int npheap_event(struct npheap *heap, uint64_t key, uint64_t *event);
  * @event: what npheap_event() said
  * @deadline: when to give up, CLOCK_MONOTONIC in ns, or NPHEAP_FOREVER
  *
- * Return: 0 (look again: it may have happened or not), -ETIMEDOUT, -EBADF,
- * -EOVERFLOW, -ENOSPC or -ENOMEM.  Never -EINTR.
+ * Return: 0 (look again: it may have happened or not), -ETIMEDOUT, -EOVERFLOW,
+ * -ENOSPC or -ENOMEM.  Never -EINTR.
  */
 int npheap_wait(struct npheap *heap, uint64_t key, uint64_t event,
 		uint64_t deadline);
@@ -225,6 +230,50 @@ int npheap_wait(struct npheap *heap, uint64_t key, uint64_t event,
  * Return: 0, or -EBADF (read-only handle), -EOVERFLOW, -ENOSPC or -ENOMEM.
  */
 int npheap_notify(struct npheap *heap, uint64_t key, unsigned int count);
+
+/*
+ * Watches.  A watch is a descriptor for poll(2), epoll(7) or read(2) that tells
+ * what happens to a set of keys; close(2) ends it.  After a key was read, look
+ * at its data: what happened before is not told again.
+ */
+
+/**
+ * npheap_watch_open() - make a watch, without keys at first
+ * @heap: the heap; may be closed before the watch
+ * @flags: NPHEAP_WATCH_CLOEXEC, NPHEAP_WATCH_NONBLOCK, or both, or 0
+ * @fd: where the descriptor is stored
+ *
+ * Return: 0, or -EINVAL (@flags), -EMFILE, -ENFILE or -ENOMEM.
+ */
+int npheap_watch_open(struct npheap *heap, unsigned int flags, int *fd);
+
+/**
+ * npheap_watch_set() - watch a key, or no more
+ * @fd: a watch
+ * @key: 0 to NPHEAP_KEY_MAX; needs no object
+ * @events: what to look for, in place of what was: NPHEAP_WATCH_NOTIFY (it was
+ *          notified), NPHEAP_WATCH_SIZE (its object was created or resized),
+ *          NPHEAP_WATCH_DELETE, NPHEAP_WATCH_DEATH (a holder died, or its lock
+ *          was broken); 0: forget the key
+ *
+ * Return: 0, or -EINVAL (@events), -EOVERFLOW (@key), -ENOENT (@events is 0,
+ * and the key is not watched), -ENOSPC (the heap's limit on lock records),
+ * -ENOTTY (@fd is no watch) or -ENOMEM.
+ */
+int npheap_watch_set(int fd, uint64_t key, unsigned int events);
+
+/**
+ * npheap_watch_read() - wait until something happened to a key of a watch
+ * @fd: a watch
+ * @keys: where the keys, and what happened to each, are stored
+ * @count: room for so many, at least 1
+ * @got: where it is stored how many there were, at least 1
+ *
+ * Return: 0, or -EINVAL (@count is 0), -EAGAIN (nothing happened, and the watch
+ * is non-blocking), -EINTR (a signal handler ran) or another error of read(2).
+ */
+int npheap_watch_read(int fd, struct npheap_watch_key *keys, size_t count,
+		      size_t *got);
 
 /*
  * The classic calls.  @devfd is a descriptor of /dev/npheap, opened by the

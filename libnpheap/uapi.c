@@ -19,16 +19,23 @@ static int key_to_offset(uint64_t key, int64_t *offset)
 }
 
 /* Leaves errno alone: what fails here may be tried in another way. */
-static int request(int fd, unsigned long number, void *args)
+static int request_number(int fd, unsigned long number, void *args)
 {
 	int saved = errno;
-	int rc;
+	int rc = ioctl(fd, number, args);
 
-	if (ioctl(fd, number, args) >= 0)
-		return 0;
+	if (rc >= 0)
+		return rc;
 	rc = -errno;
 	errno = saved;
 	return rc;
+}
+
+static int request(int fd, unsigned long number, void *args)
+{
+	int rc = request_number(fd, number, args);
+
+	return rc < 0 ? rc : 0;
 }
 
 static int command(int fd, unsigned long number, uint64_t key, uint64_t *size)
@@ -135,4 +142,16 @@ int npheap_uapi_notify(int fd, const struct npheap_event *args)
 int npheap_uapi_event(int fd, struct npheap_event *args)
 {
 	return request(fd, NPHEAP_IOC_EVENT, args);
+}
+
+int npheap_uapi_watch(int fd, uint32_t flags)
+{
+	return request_number(fd, NPHEAP_IOC_WATCH, &flags);
+}
+
+int npheap_uapi_watch_set(int fd, uint64_t key, uint32_t events)
+{
+	struct npheap_watch_key args = { .key = key, .events = events };
+
+	return request(fd, NPHEAP_IOC_WATCH_SET, &args);
 }

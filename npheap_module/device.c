@@ -159,13 +159,33 @@ static long modern_key(struct npheap_heap *heap, unsigned int cmd,
 	return 0;
 }
 
+static long modern_watch(struct npheap_heap *heap, u32 __user *argp)
+{
+	u32 flags;
+
+	if (get_user(flags, argp))
+		return -EFAULT;
+	if (flags & ~(NPHEAP_WATCH_CLOEXEC | NPHEAP_WATCH_NONBLOCK))
+		return -EINVAL;
+	return npheap_watch_open(heap,
+		(flags & NPHEAP_WATCH_CLOEXEC ? O_CLOEXEC : 0) |
+		(flags & NPHEAP_WATCH_NONBLOCK ? O_NONBLOCK : 0));
+}
+
+/* Who may read may also learn that there is something new to read. */
+static bool is_for_readers(unsigned int cmd)
+{
+	return cmd == NPHEAP_IOC_EVENT || cmd == NPHEAP_IOC_WAIT ||
+	       cmd == NPHEAP_IOC_WATCH;
+}
+
 /* The commands that are the same for 32-bit callers. */
 static long modern_command(struct file *file, unsigned int cmd,
 			  void __user *argp)
 {
 	struct npheap_heap *heap = file_heap(file);
 
-	if (!(file->f_mode & FMODE_WRITE))
+	if (!(file->f_mode & FMODE_WRITE) && !is_for_readers(cmd))
 		return -EBADF;
 	switch (cmd) {
 	case NPHEAP_IOC_JOIN:
@@ -178,6 +198,8 @@ static long modern_command(struct file *file, unsigned int cmd,
 	case NPHEAP_IOC_WAIT:
 	case NPHEAP_IOC_NOTIFY:
 		return modern_event(heap, cmd, argp);
+	case NPHEAP_IOC_WATCH:
+		return modern_watch(heap, argp);
 	default:
 		return modern_key(heap, cmd, argp);
 	}
@@ -203,6 +225,7 @@ static long device_ioctl(struct file *file, unsigned int cmd,
 	case NPHEAP_IOC_EVENT:
 	case NPHEAP_IOC_WAIT:
 	case NPHEAP_IOC_NOTIFY:
+	case NPHEAP_IOC_WATCH:
 		return modern_command(file, cmd, argp);
 	default:
 		return -ENOTTY;

@@ -69,6 +69,7 @@ int npheap_heap_init(struct npheap_heap *heap,
 	int err;
 
 	heap_set_limits(heap, limits);
+	mutex_init(&heap->evict_mutex);
 	heap->stats = alloc_percpu(struct npheap_stats);
 	if (!heap->stats)
 		return -ENOMEM;

@@ -46,6 +46,7 @@ static int __init npheap_init(void)
 	err = npheap_device_register(&default_heap);
 	if (err)
 		goto remove_proc;
+	npheap_fault_init();
 	return 0;
 
 remove_proc:
@@ -59,6 +60,7 @@ free_cache:
 
 static void __exit npheap_exit(void)
 {
+	npheap_fault_exit();
 	npheap_device_unregister(&default_heap);
 	npheap_proc_exit(&default_heap);
 	npheap_heap_destroy(&default_heap);

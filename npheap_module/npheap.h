@@ -9,7 +9,8 @@
  *                                         +-- objects: key -> npheap_object
  *                                         |     object.c, map.c
  *                                         +-- locks:   key -> npheap_lock
- *                                         |     lock.c
+ *                                         |     record.c, lock.c, event.c,
+ *                                         |     watch.c
  *                                         +-- slots:   number -> npheap_lock
  *                                         |     table.c, shared with users
  *                                         +-- owners:  task -> npheap_owner
@@ -33,7 +34,9 @@
  * DOC: Locking
  *
  *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables,
- *                                  locks of the xarrays
+ *                                  locks of the xarrays, npheap_watch.lock
+ *   npheap_heap.evict_mutex > npheap_lock.lock
+ *   npheap_watch.mutex > npheap_heap.evict_mutex
  *   npheap_heap.process_lock is taken alone
  *
  * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
@@ -48,7 +51,9 @@
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/miscdevice.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
 #include <linux/spinlock.h>
@@ -89,6 +94,7 @@ struct npheap_counter {
  * @lock_acquires: locks taken
  * @lock_contended: times that a thread had to wait for a lock
  * @lock_recovered: locks given back because their holder died
+ * @lock_waits_abandoned: places in queues given up because a waiter died
  */
 struct npheap_stats {
 	u64 creates;
@@ -98,6 +104,7 @@ struct npheap_stats {
 	u64 lock_acquires;
 	u64 lock_contended;
 	u64 lock_recovered;
+	u64 lock_waits_abandoned;
 };
 
 /**
@@ -119,6 +126,7 @@ struct npheap_stats {
  * @blank: the page of zeroes that a forked child finds in place of its epoch
  * @epochs: the newest epoch of any process
  * @clock_hand: the slot where the next search for idle records begins
+ * @evict_mutex: for those who search all of them
  * @next_owner: where the search for the next number of an owner begins
  * @deleted_bytes: the part of @bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
@@ -147,6 +155,7 @@ struct npheap_heap {
 	atomic64_t generation;
 	atomic_t dying;
 	u32 clock_hand;
+	struct mutex evict_mutex;	/* see above */
 	u32 next_owner;
 	struct npheap_stats __percpu *stats;
 	struct proc_dir_entry *proc;
@@ -203,10 +212,17 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
  * @generation: of the record's binding to the key
  * @shared: the record, which user space can change at any time
  * @lock: protects what follows
- * @waiters: struct npheap_waiter, first come first
- * @readers: struct npheap_reader of those who hold it together
- * @deposed: the same, of those from whom it was taken by force
- * @sleepers: struct npheap_sleeper of those who wait for a notification
+ * @queue: struct npheap_waiter of those who are present, by ticket
+ * @tickets: the next ticket
+ * @sleeper_list: struct npheap_sleeper of those who wait for a notification
+ * @watch_list: struct watch_key of those who watch the key
+ * @reign: how often the lock was taken from its holders by force
+ * @waiters: places in the queue, those of absent threads included
+ * @readers: threads that hold it together
+ * @deposed: those that did until it was taken from them, and do not know yet
+ * @sleepers: threads that sleep on the stack of npheap_event_wait()
+ * @watches: how many watch the key
+ * @armed: how many of these want notifications and have not got one
  * @knowers: threads that know the record
  * @pins: threads that look at it without its lock and come back
  * @dead: the binding is over; whoever finds it must look again
@@ -223,10 +239,17 @@ struct npheap_lock {
 	u32 generation;
 	struct npheap_record *shared;
 	spinlock_t lock;	/* see above for what it protects */
-	struct list_head waiters;
-	struct list_head readers;
-	struct list_head deposed;
-	struct list_head sleepers;
+	struct rb_root_cached queue;
+	u64 tickets;
+	struct list_head sleeper_list;
+	struct list_head watch_list;
+	unsigned long reign;
+	unsigned int waiters;
+	unsigned int readers;
+	unsigned int deposed;
+	unsigned int sleepers;
+	unsigned int watches;
+	unsigned int armed;
 	unsigned int knowers;
 	unsigned int pins;
 	bool dead;
@@ -244,13 +267,13 @@ struct npheap_lock {
  * @id: its number in the words of records, also in heap->owner_ids
  * @pid: its pid at the time of its first lock, for display
  * @process: where it joined, or NULL
- * @known: generations of the records that it was told of, by slot
+ * @known: the records that it was told of, by slot: their generation, or the
+ *         struct npheap_reader by which it holds the lock with others
  * @reserved: a slot that @known has a place for, or NPHEAP_NO_SLOT
- * @reads: struct npheap_reader of the locks that it holds with others
  * @waits: its struct npheap_waiter; more than one if handlers wait, too
  * @nr_waits: how many
  * @spare_waiter: memory for the next of them, or NULL
- * @spare_reader: the same for @reads
+ * @spare_reader: the same for a struct npheap_reader
  * @dying: @death is queued
  * @death: runs in the dying thread
  * @rcu: frees the memory
@@ -264,7 +287,6 @@ struct npheap_owner {
 	struct npheap_process *process;
 	struct xarray known;
 	u32 reserved;
-	struct list_head reads;
 	struct list_head waits;
 	unsigned int nr_waits;
 	struct npheap_waiter *spare_waiter;
@@ -313,21 +335,28 @@ unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long len, unsigned long pgoff,
 				       unsigned long flags);
 
+/* record.c */
+int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
+void npheap_lock_destroy(struct npheap_heap *heap);
+void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event);
+void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
+
 /* lock.c */
 int npheap_lock_acquire(struct npheap_heap *heap, u64 key, u32 flags,
 			u64 timeout);
 int npheap_lock_release(struct npheap_heap *heap, u64 key);
-int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
 int npheap_lock_consistent(struct npheap_heap *heap, u64 key);
 void npheap_lock_break(struct npheap_heap *heap, u64 key);
 void npheap_lock_abandon(struct npheap_owner *owner);
-void npheap_lock_destroy(struct npheap_heap *heap);
-void npheap_lock_resized(struct npheap_heap *heap, u64 key);
-void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
+
+/* event.c */
 int npheap_event_read(struct npheap_heap *heap, u64 key, u64 *event);
 int npheap_event_wait(struct npheap_heap *heap, u64 key, u64 expected,
 		      u64 timeout);
 int npheap_event_notify(struct npheap_heap *heap, u64 key, u32 count);
+
+/* watch.c */
+int npheap_watch_open(struct npheap_heap *heap, int flags);
 
 /* table.c */
 int npheap_table_init(struct npheap_heap *heap);
@@ -350,6 +379,17 @@ struct npheap_owner *npheap_owner_get(struct npheap_heap *heap);
 /* device.c */
 int npheap_device_register(struct npheap_heap *heap);
 void npheap_device_unregister(struct npheap_heap *heap);
+
+/* fault.c */
+#ifdef CONFIG_FAULT_INJECTION_DEBUG_FS
+void npheap_point(void);
+void npheap_fault_init(void);
+void npheap_fault_exit(void);
+#else
+static inline void npheap_point(void) {}
+static inline void npheap_fault_init(void) {}
+static inline void npheap_fault_exit(void) {}
+#endif
 
 /* sysfs.c, proc.c */
 extern const struct attribute_group *npheap_attr_groups[];

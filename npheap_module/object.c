@@ -437,7 +437,7 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 		goto unpublish;
 	/* Who maps it shall not find the size of nothing in the record. */
 	object_set_state(obj, NPHEAP_POPULATED);
-	npheap_lock_resized(heap, key);
+	npheap_lock_resized(heap, key, NPHEAP_WATCH_SIZE);
 	object_set_state(obj, NPHEAP_READY);
 	npheap_count(heap, creates);
 	trace_npheap_create(key, size);
@@ -539,7 +539,7 @@ void npheap_object_delete(struct npheap_heap *heap, u64 key)
 	if (!obj)
 		return;
 	if (object_unpublish(obj)) {
-		npheap_lock_resized(heap, key);
+		npheap_lock_resized(heap, key, NPHEAP_WATCH_DELETE);
 		npheap_count(heap, deletes);
 		trace_npheap_delete(key, i_size_read(&obj->inode));
 	}

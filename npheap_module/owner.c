@@ -40,7 +40,6 @@ static struct npheap_owner *owner_new(struct npheap_heap *heap)
 	owner->pid = get_pid(task_pid(current));
 	owner->reserved = NPHEAP_NO_SLOT;
 	xa_init_flags(&owner->known, XA_FLAGS_ACCOUNT);
-	INIT_LIST_HEAD(&owner->reads);
 	INIT_LIST_HEAD(&owner->waits);
 	return owner;
 }

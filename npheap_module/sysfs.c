@@ -98,6 +98,7 @@ HEAP_ATTR_STAT(faults);
 HEAP_ATTR_STAT(lock_acquires);
 HEAP_ATTR_STAT(lock_contended);
 HEAP_ATTR_STAT(lock_recovered);
+HEAP_ATTR_STAT(lock_waits_abandoned);
 
 static struct attribute *npheap_attrs[] = {
 	&dev_attr_bytes.attr,
@@ -114,6 +115,7 @@ static struct attribute *npheap_attrs[] = {
 	&dev_attr_lock_acquires.attr,
 	&dev_attr_lock_contended.attr,
 	&dev_attr_lock_recovered.attr,
+	&dev_attr_lock_waits_abandoned.attr,
 	NULL,
 };
 

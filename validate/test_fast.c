@@ -839,7 +839,6 @@ static void unknown_flags_are_einval(void **state)
 static void read_only_handle_locks_nothing(void **state)
 {
 	struct npheap *reader;
-	uint64_t event;
 
 	(void)state;
 	scene_new();
@@ -849,12 +848,31 @@ static void read_only_handle_locks_nothing(void **state)
 					     0), -EBADF);
 	assert_int_equal(npheap_release(reader, scene->key), -EBADF);
 	assert_int_equal(npheap_break(reader, scene->key), -EBADF);
-	assert_int_equal(npheap_event(reader, scene->key, &event), -EBADF);
-	assert_int_equal(npheap_wait(reader, scene->key, 0, 0), -EBADF);
 	assert_int_equal(npheap_notify(reader, scene->key, 1), -EBADF);
 	/* Also where another descriptor has made all of it known. */
 	warm(scene->key);
 	assert_int_equal(npheap_acquire(reader, scene->key), -EBADF);
+	npheap_close(reader);
+	scene_free();
+}
+
+/* Who may read may also wait until there is something new to read. */
+static void read_only_handle_waits(void **state)
+{
+	struct npheap *reader;
+	uint64_t event, later;
+
+	(void)state;
+	scene_new();
+	assert_int_equal(npheap_open(NULL, NPHEAP_RDONLY, &reader), 0);
+	assert_int_equal(npheap_event(reader, scene->key, &event), 0);
+	assert_int_equal(npheap_wait(reader, scene->key, event, now_ns()),
+			 -ETIMEDOUT);
+	assert_int_equal(npheap_notify(heap, scene->key, 1), 0);
+	assert_int_equal(npheap_wait(reader, scene->key, event,
+				     NPHEAP_FOREVER), 0);
+	assert_int_equal(npheap_event(reader, scene->key, &later), 0);
+	assert_true(later > event);
 	npheap_close(reader);
 	scene_free();
 }
@@ -891,9 +909,22 @@ static void death_is_told_to_all_kinds_of_callers(void **state)
 	assert_int_equal(npheap_consistent(heap, scene->key), 0);
 	assert_int_equal(npheap_release(heap, scene->key), 0);
 	die_holding();
-	/* A reader is told, and cannot settle it alone; the mark stays. */
 	assert_int_equal(try_shared(scene->key), -EOWNERDEAD);
-	assert_int_equal(npheap_consistent(heap, scene->key), -EPERM);
+	assert_int_equal(npheap_consistent(heap, scene->key), 0);
+	assert_int_equal(npheap_consistent(heap, scene->key), -EINVAL);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	assert_int_equal(try(scene->key), 0);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	scene_free();
+}
+
+/* It may only read, so what it leaves alone is left to a writer. */
+static void reader_that_is_told_may_leave_it_to_others(void **state)
+{
+	(void)state;
+	scene_new();
+	die_holding();
+	assert_int_equal(try_shared(scene->key), -EOWNERDEAD);
 	assert_int_equal(npheap_release(heap, scene->key), 0);
 	assert_int_equal(try(scene->key), -EOWNERDEAD);
 	assert_int_equal(npheap_consistent(heap, scene->key), 0);
@@ -1187,6 +1218,59 @@ static void break_deposes_readers(void **state)
 	assert_int_equal(elsewhere(scene->key), EBUSY);
 	assert_int_equal(npheap_consistent(heap, scene->key), 0);
 	assert_int_equal(npheap_release(heap, scene->key), 0);
+	scene_free();
+}
+
+static void deposed_reader_takes_it_again(void **state)
+{
+	(void)state;
+	scene_new();
+	assert_int_equal(try_shared(scene->key), 0);
+	expect_exit(spawn(break_it, NULL), 0);
+	assert_int_equal(try(scene->key), -EOWNERDEAD);
+	assert_mine(scene->key);
+	assert_int_equal(npheap_consistent(heap, scene->key), 0);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	assert_int_equal(npheap_release(heap, scene->key), -EPERM);
+	scene_free();
+}
+
+static int read_with_others(void *arg)
+{
+	(void)arg;
+	gate_add(&scene->started, 1);
+	child_check(!npheap_acquire_with(heap, scene->key, NPHEAP_SHARED,
+					 NPHEAP_FOREVER));
+	gate_add(&scene->done, 1);
+	gate_wait(&scene->go, 1);
+	child_check(!npheap_release(heap, scene->key));
+	return 0;
+}
+
+/* More than the kernel wakes at a time; a writer waits behind all of them. */
+static void crowd_of_readers_gets_in_together(void **state)
+{
+	enum { CROWD = 150 };
+	pid_t pids[CROWD], writer;
+	int i;
+
+	(void)state;
+	scene_new();
+	assert_int_equal(lock(scene->key), 0);
+	for (i = 0; i < CROWD; i++)
+		pids[i] = start(read_with_others, NULL);
+	for (i = 0; i < CROWD; i++)
+		assert_true(wait_asleep(pids[i]));
+	writer = start_asleep(wait_and_report, NULL);
+	assert_int_equal(unlock(scene->key), 0);
+	gate_wait(&scene->done, CROWD);
+	assert_int_equal(scene->result, -1);
+	gate_add(&scene->go, 1);
+	for (i = 0; i < CROWD; i++)
+		expect_exit(pids[i], 0);
+	expect_exit(writer, 0);
+	assert_int_equal(scene->result, 0);
+	assert_int_equal(locks_in_use(), 0);
 	scene_free();
 }
 
@@ -3236,8 +3320,10 @@ static const struct CMUnitTest tests[] = {
 	TEST(release_by_another_is_eperm),
 	TEST(unknown_flags_are_einval),
 	TEST(read_only_handle_locks_nothing),
+	TEST(read_only_handle_waits),
 	TEST(death_is_told_until_it_is_settled),
 	TEST(death_is_told_to_all_kinds_of_callers),
+	TEST(reader_that_is_told_may_leave_it_to_others),
 	TEST(classic_callers_leave_the_mark),
 	TEST(release_without_consistent_is_not_recoverable),
 	TEST(waiter_is_told_that_it_is_not_recoverable),
@@ -3250,6 +3336,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(break_deposes_the_holder),
 	TEST(break_gives_it_to_a_waiter),
 	TEST(break_deposes_readers),
+	TEST(deposed_reader_takes_it_again),
+	TEST(crowd_of_readers_gets_in_together),
 	TEST(warm_holder_is_killed),
 	TEST(warm_holder_exits),
 	TEST(warm_holder_executes),

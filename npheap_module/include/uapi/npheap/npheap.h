@@ -200,6 +200,37 @@ struct npheap_event {
 	__u32 reserved;
 };
 
+/* What a watch tells of a key, and is asked to. */
+#define NPHEAP_WATCH_NOTIFY	0x1	/* it was notified */
+#define NPHEAP_WATCH_SIZE	0x2	/* its object was created or resized */
+#define NPHEAP_WATCH_DELETE	0x4	/* its object was deleted */
+#define NPHEAP_WATCH_DEATH	0x8	/* a holder died, or its lock was broken */
+
+/**
+ * struct npheap_watch_key - argument of NPHEAP_IOC_WATCH_SET, and what is read
+ * @key: the key
+ * @events: NPHEAP_WATCH_*: what to look for, 0 to watch the key no more; read:
+ *	    what happened since the key was read last, at least once
+ * @reserved: 0
+ *
+ * NPHEAP_IOC_WATCH makes a watch, a descriptor for poll, epoll and read.  It is
+ * readable while something happened to one of its keys.  read(2) returns such
+ * keys, as many as fit; EINVAL where not even one does.  Look at the data after
+ * reading: what happened before is not told again.
+ *
+ * NPHEAP_IOC_WATCH_SET is for the watch.  EINVAL, EOVERFLOW; ENOENT there is no
+ * such key in the watch; ENOSPC the heap's limit on lock records; ENOMEM.
+ */
+struct npheap_watch_key {
+	__u64 key;
+	__u32 events;
+	__u32 reserved;
+};
+
+/* Flags of NPHEAP_IOC_WATCH. */
+#define NPHEAP_WATCH_CLOEXEC	0x1
+#define NPHEAP_WATCH_NONBLOCK	0x2
+
 #define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)
 #define NPHEAP_IOC_BIND		_IOWR('N', 0xc1, struct npheap_bind)
 #define NPHEAP_IOC_LOCK		_IOW('N', 0xc2, struct npheap_lock_args)
@@ -209,5 +240,8 @@ struct npheap_event {
 #define NPHEAP_IOC_EVENT	_IOWR('N', 0xc5, struct npheap_event)
 #define NPHEAP_IOC_WAIT		_IOW('N', 0xc6, struct npheap_event)
 #define NPHEAP_IOC_NOTIFY	_IOW('N', 0xc7, struct npheap_event)
+/* The argument points at flags; returns the watch's descriptor. */
+#define NPHEAP_IOC_WATCH	_IOW('N', 0xc8, __u32)
+#define NPHEAP_IOC_WATCH_SET	_IOW('N', 0xd0, struct npheap_watch_key)
 
 #endif

@@ -8,12 +8,28 @@
 
 #include "internal.h"
 
+/*
+ * Asked for once.  Handlers and constructors may come first; two that come at
+ * the same time both ask, and are told the same.
+ */
+static long page_size(void)
+{
+	static long size;
+	long known = __atomic_load_n(&size, __ATOMIC_RELAXED);
+
+	if (!known) {
+		known = sysconf(_SC_PAGESIZE);
+		__atomic_store_n(&size, known, __ATOMIC_RELAXED);
+	}
+	return known;
+}
+
 /* The kernel takes keys as byte offsets, which a large key must not wrap. */
 static int key_to_offset(uint64_t key, int64_t *offset)
 {
 	if (key > NPHEAP_KEY_MAX)
 		return -EOVERFLOW;
-	if (__builtin_mul_overflow(key, sysconf(_SC_PAGESIZE), offset))
+	if (__builtin_mul_overflow(key, page_size(), offset))
 		return -EOVERFLOW;
 	return 0;
 }

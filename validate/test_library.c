@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* libnpheap: each call of both sets, and each of their errors. */
+#include <dlfcn.h>
 #include <sys/stat.h>
 
 #include "test.h"
@@ -500,6 +501,37 @@ static void both_sets_work_on_the_same_heap(void **state)
 	npheap_close(heap);
 }
 
+static int page_size_asked;
+
+/* Stands before the C library's, and counts. */
+long sysconf(int name)
+{
+	long (*next)(int name) = dlsym(RTLD_NEXT, "sysconf");
+
+	page_size_asked += name == _SC_PAGESIZE;
+	return next(name);
+}
+
+static void both_sets_know_the_page_size(void **state)
+{
+	struct npheap *heap = open_heap(0);
+	uint64_t key = test_key();
+	int i;
+
+	(void)state;
+	assert_int_equal(npheap_getsize(dev, key), 0);
+	page_size_asked = 0;
+	for (i = 0; i < 10; i++) {
+		assert_errno(npheap_unlock(dev, key), EPERM);
+		assert_int_equal(npheap_release(heap, key), -EPERM);
+		assert_int_equal(npheap_delete(dev, key), 0);
+		munmap(map_key(key, page), page);
+	}
+	assert_int_equal(page_size_asked, 0);
+	assert_int_equal(npheap_delete(dev, key), 0);
+	npheap_close(heap);
+}
+
 /* Both ends of the range are keys like any other. */
 static void both_sets_take_the_first_and_the_last_key(void **state)
 {
@@ -604,6 +636,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(classic_calls_on_another_file),
 	TEST(classic_success_keeps_errno),
 	TEST(both_sets_work_on_the_same_heap),
+	TEST(both_sets_know_the_page_size),
 	TEST(both_sets_take_the_first_and_the_last_key),
 	TEST(both_sets_tell_sizes_above_2_gib),
 };

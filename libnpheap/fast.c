@@ -59,8 +59,8 @@ struct session {
 
 static __thread struct session *sessions[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_exit;
+static bool at_exit_works;
 
 /* -------------------------------------------------------------- sessions -- */
 
@@ -76,18 +76,27 @@ static void free_sessions(void *unused)
 	}
 }
 
-static void make_key(void)
+/*
+ * Not at the first use, which may be a handler's, and before all constructors
+ * that may lock.  As one of the first keys it needs no memory in a thread.
+ */
+static __attribute__((constructor(101))) void make_key(void)
 {
-	pthread_key_create(&at_exit, free_sessions);
+	at_exit_works = !pthread_key_create(&at_exit, free_sessions);
 }
 
 static const uint64_t no_epoch;
 
-/* Not malloc(), which a handler must not call; mmap() is a system call. */
+/*
+ * Not malloc(), which a handler must not call; mmap() is a system call.  None
+ * where nobody would free it.
+ */
 static struct session *session_new(void)
 {
 	struct session *s;
 
+	if (!at_exit_works || pthread_setspecific(at_exit, sessions))
+		return NULL;
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
@@ -95,8 +104,6 @@ static struct session *session_new(void)
 	s->fd = -1;
 	s->epoch = NEVER;
 	s->epoch_now = &no_epoch;
-	pthread_once(&once, make_key);
-	pthread_setspecific(at_exit, s);
 	return s;
 }
 

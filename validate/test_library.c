@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* libnpheap: each call of both sets, and each of their errors. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "test.h"
@@ -532,6 +533,37 @@ static void both_sets_know_the_page_size(void **state)
 	npheap_close(heap);
 }
 
+static void *lock_in_thread(void *key)
+{
+	assert_int_equal(npheap_lock(dev, *(uint64_t *)key), 0);
+	assert_int_equal(npheap_unlock(dev, *(uint64_t *)key), 0);
+	return NULL;
+}
+
+static void lock_in_threads(uint64_t key, int count)
+{
+	pthread_t thread;
+
+	while (count--) {
+		assert_int_equal(pthread_create(&thread, NULL, lock_in_thread,
+						&key), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+}
+
+static void both_sets_leave_nothing_of_a_thread(void **state)
+{
+	uint64_t key = test_key();
+	long long pages;
+
+	(void)state;
+	/* The C library keeps a stack. */
+	lock_in_threads(key, 4);
+	pages = read_number("/proc/self/statm");
+	lock_in_threads(key, 40);
+	assert_int_equal(read_number("/proc/self/statm"), pages);
+}
+
 /* Both ends of the range are keys like any other. */
 static void both_sets_take_the_first_and_the_last_key(void **state)
 {
@@ -637,6 +669,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(classic_success_keeps_errno),
 	TEST(both_sets_work_on_the_same_heap),
 	TEST(both_sets_know_the_page_size),
+	TEST(both_sets_leave_nothing_of_a_thread),
 	TEST(both_sets_take_the_first_and_the_last_key),
 	TEST(both_sets_tell_sizes_above_2_gib),
 };

@@ -272,13 +272,26 @@ int npheap_fast_lock(int fd, uint64_t key)
 	return likely(take_known(fd, key)) ? 0 : lock_slowly(fd, key);
 }
 
-int npheap_fast_lock_args(int fd, const struct npheap_lock_args *args)
+static __attribute__((noinline)) int lock_with_slowly(int fd, uint64_t key,
+						      uint32_t flags,
+						      uint64_t timeout)
+{
+	struct npheap_lock_args args = {
+		.key = key, .flags = flags, .timeout = timeout,
+	};
+
+	if (!(flags & NPHEAP_LOCK_SHARED) && take_learning(fd, key))
+		return 0;
+	return npheap_uapi_lock_args(fd, &args);
+}
+
+int npheap_fast_lock_with(int fd, uint64_t key, uint32_t flags,
+			  uint64_t timeout)
 {
 	/* Readers are on the kernel's account. */
-	if (!(args->flags & NPHEAP_LOCK_SHARED) &&
-	    (take_known(fd, args->key) || take_learning(fd, args->key)))
+	if (likely(!(flags & NPHEAP_LOCK_SHARED)) && likely(take_known(fd, key)))
 		return 0;
-	return npheap_uapi_lock_args(fd, args);
+	return lock_with_slowly(fd, key, flags, timeout);
 }
 
 static __attribute__((noinline)) int unlock_slowly(int fd, uint64_t key)

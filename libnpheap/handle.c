@@ -108,21 +108,17 @@ NPHEAP_API int npheap_remove(struct npheap *heap, uint64_t key)
 
 NPHEAP_API int npheap_acquire(struct npheap *heap, uint64_t key)
 {
-	return npheap_acquire_with(heap, key, 0, NPHEAP_FOREVER);
+	return npheap_fast_lock_with(heap->fd, key, NPHEAP_LOCK_REPORT,
+				     NPHEAP_FOREVER);
 }
 
 NPHEAP_API int npheap_acquire_with(struct npheap *heap, uint64_t key,
 				   unsigned int flags, uint64_t deadline)
 {
-	struct npheap_lock_args args = {
-		.key = key,
-		.timeout = deadline,
-		.flags = flags | NPHEAP_LOCK_REPORT,
-	};
-
 	if (flags & ~(NPHEAP_TRY | NPHEAP_SHARED))
 		return -EINVAL;
-	return npheap_fast_lock_args(heap->fd, &args);
+	return npheap_fast_lock_with(heap->fd, key, flags | NPHEAP_LOCK_REPORT,
+				     deadline);
 }
 
 NPHEAP_API int npheap_release(struct npheap *heap, uint64_t key)

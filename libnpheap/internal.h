@@ -42,7 +42,8 @@ int npheap_uapi_watch_set(int fd, uint64_t key, uint32_t events);
  * table of records allows it.
  */
 int npheap_fast_lock(int fd, uint64_t key);
-int npheap_fast_lock_args(int fd, const struct npheap_lock_args *args);
+int npheap_fast_lock_with(int fd, uint64_t key, uint32_t flags,
+			  uint64_t timeout);
 int npheap_fast_unlock(int fd, uint64_t key);
 int npheap_fast_size(int fd, uint64_t key, uint64_t *size);
 int npheap_fast_event(int fd, uint64_t key, uint64_t *event);

@@ -174,10 +174,15 @@ static inline bool binding_known(struct session *s, uint64_t key,
 {
 	const struct binding *b = binding_place(s, key);
 
-	*t = (struct target){ b->record, b->unlocked, s->owner };
+	t->record = b->record;
+	atomic_signal_fence(memory_order_seq_cst);
+	t->unlocked = b->unlocked;
+	t->owner = s->owner;
 	atomic_signal_fence(memory_order_seq_cst);
 	/* A key out of range must not come out as the tag of no key. */
-	return likely(b->tag == key + 1 && b->tag);
+	return likely(b->tag == key + 1 && b->tag) &&
+	       /* A handler may have found the same key elsewhere. */
+	       likely(b->record == t->record);
 }
 
 /* Swaps the word: @old and @new are what it has besides the generation. */

@@ -32,17 +32,35 @@
 #define BINDINGS_SHIFT 12
 #define BINDINGS (1u << BINDINGS_SHIFT)
 
+/* Where the table was of no help, so many calls go by before a new attempt. */
+#define CALLS_BY_IOCTL 64
+
 /* No epoch is this. */
 #define NEVER UINT64_MAX
 
 /*
  * Where the record of a key is.  @tag is the key plus 1, so that zeroed memory
- * holds none; @unlocked is the record's word when nobody has the lock.
+ * holds none; @unlocked is the record's word when nobody has the lock.  Where
+ * the record is not in the table, @record is &out_of_reach for so many calls.
  */
 struct binding {
 	uint64_t tag;
 	struct npheap_record *record;
 	uint64_t unlocked;
+	uint64_t calls_by_ioctl;
+};
+
+/* Its generation is none that a binding has, so every use of it fails. */
+static struct npheap_record out_of_reach = { .word = UINT64_MAX };
+
+/*
+ * A descriptor that was refused a joining.  Where this is wrong, because the
+ * number was reused, a fork came, or a handler and its caller both wrote, some
+ * calls are made that need not be, and nothing else.
+ */
+struct refusal {
+	int fd;
+	unsigned int calls_by_ioctl;
 };
 
 /* A thread's use of a descriptor.  @writing: see above. */
@@ -58,6 +76,8 @@ struct session {
 };
 
 static __thread struct session *sessions[SESSIONS]
+	__attribute__((tls_model("initial-exec")));
+static __thread struct refusal refusals[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
 static pthread_key_t at_exit;
 static bool at_exit_works;
@@ -123,16 +143,38 @@ static void session_fill(struct session *s, int fd,
 	s->epoch_now = (const uint64_t *)(uintptr_t)join->epoch_addr;
 }
 
+static bool was_refused(int fd)
+{
+	struct refusal *r = &refusals[fd % SESSIONS];
+
+	if (r->fd != fd || !r->calls_by_ioctl)
+		return false;
+	r->calls_by_ioctl--;
+	return true;
+}
+
+static struct session *session_refused(int fd)
+{
+	refusals[fd % SESSIONS] = (struct refusal){ fd, CALLS_BY_IOCTL };
+	return NULL;
+}
+
 /* NULL where the descriptor is of no heap, or not open for writing. */
 static struct session *session_join(int fd)
 {
 	struct session **place = &sessions[fd % SESSIONS];
 	struct npheap_join join;
 
+	if (was_refused(fd))
+		return NULL;
 	if (!*place)
 		*place = session_new();
-	if (!*place || (*place)->writing || npheap_uapi_join(fd, &join))
+	if (!*place)
+		return session_refused(fd);
+	if ((*place)->writing)
 		return NULL;
+	if (npheap_uapi_join(fd, &join))
+		return session_refused(fd);
 	(*place)->writing = true;
 	(*place)->epoch = NEVER;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -204,25 +246,46 @@ static inline bool target_is_over(const struct target *t)
 	return (word ^ t->unlocked) >> 32;
 }
 
-static bool binding_ask(struct session *s, uint64_t key, struct target *t)
+static void binding_write(struct session *s, uint64_t key,
+			  const struct target *t)
 {
 	struct binding *b = binding_place(s, key);
-	struct npheap_bind bind = { .key = key };
 
-	if (s->writing || npheap_uapi_bind(s->fd, &bind) ||
-	    bind.slot >= s->slots)
-		return false;
-	t->record = &s->table[bind.slot];
-	t->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
-	t->owner = s->owner;
 	s->writing = true;
 	b->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->record = t->record;
 	b->unlocked = t->unlocked;
+	b->calls_by_ioctl = CALLS_BY_IOCTL;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->tag = key + 1;
 	s->writing = false;
+}
+
+static bool binding_ask(struct session *s, uint64_t key, struct target *t)
+{
+	struct npheap_bind bind = { .key = key };
+
+	if (s->writing || npheap_uapi_bind(s->fd, &bind))
+		return false;
+	*t = (struct target){ &out_of_reach, 0, s->owner };
+	if (bind.slot < s->slots) {
+		t->record = &s->table[bind.slot];
+		t->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
+	}
+	binding_write(s, key, t);
+	return t->record != &out_of_reach;
+}
+
+/* The record is not in the table, or was not lately. */
+static bool binding_is_out_of_reach(struct session *s, uint64_t key,
+				    const struct target *t)
+{
+	struct binding *b = binding_place(s, key);
+
+	if (t->record != &out_of_reach || !b->calls_by_ioctl)
+		return false;
+	b->calls_by_ioctl--;
 	return true;
 }
 
@@ -246,8 +309,12 @@ static bool learn(int fd, uint64_t key, struct target *t)
 		s = session_join(fd);
 	if (!s || key > NPHEAP_KEY_MAX)
 		return false;
-	if (binding_known(s, key, t) && !target_is_over(t))
-		return true;
+	if (binding_known(s, key, t)) {
+		if (!target_is_over(t))
+			return true;
+		if (binding_is_out_of_reach(s, key, t))
+			return false;
+	}
 	return binding_ask(s, key, t);
 }
 

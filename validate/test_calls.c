@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * How many system calls the library makes where the table that the kernel
+ * shares is of no help: no more than one for each of its own calls, but for a
+ * new attempt now and then, so that no program stays slow when the reason is
+ * gone.
+ *
+ * A child does it, and its parent counts with ptrace.  Apart from that the
+ * parent leaves the library alone, so that each child comes to it as new.
+ */
+#include <sched.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "test.h"
+
+#define STACK_SIZE 65536
+/* By then the library has noticed whatever became better. */
+#define SOON 200
+/* At most one new attempt in so many calls, of which there are two kinds. */
+#define SELDOM 32
+
+/* What the traced child and its parent share. */
+struct scene {
+	uint64_t key;
+	struct gate started;
+	struct gate go;
+	/* The child asks for these ... */
+	volatile int counting;
+	volatile int hide_table;
+	/* ... and finds here what the parent saw. */
+	volatile unsigned long calls;
+	volatile unsigned long joins;
+	volatile unsigned long binds;
+};
+
+static struct scene *scene;
+
+static void scene_new(void)
+{
+	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(scene, MAP_FAILED);
+	scene->key = test_key();
+}
+
+static void scene_free(void)
+{
+	munmap(scene, sizeof(*scene));
+}
+
+/* -------------------------------------------------------------- counting -- */
+
+static void stop_for_parent(void)
+{
+	child_check(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	raise(SIGSTOP);
+}
+
+static void begin_count(void)
+{
+	scene->calls = 0;
+	scene->joins = 0;
+	scene->binds = 0;
+	scene->counting = 1;
+}
+
+static unsigned long end_count(void)
+{
+	scene->counting = 0;
+	return scene->calls;
+}
+
+/* The child is told that there are no records in the table. */
+static void hide_table(pid_t pid, unsigned long join)
+{
+	unsigned long addr = join + offsetof(struct npheap_join, slots);
+	long word = ptrace(PTRACE_PEEKDATA, pid, addr, NULL);
+
+	word &= ~(long)UINT32_MAX;
+	assert_int_equal(ptrace(PTRACE_POKEDATA, pid, addr, word), 0);
+}
+
+static void at_entry(const struct __ptrace_syscall_info *info)
+{
+	if (!scene->counting)
+		return;
+	scene->calls++;
+	if (info->entry.nr != SYS_ioctl)
+		return;
+	scene->joins += info->entry.args[1] == NPHEAP_IOC_JOIN;
+	scene->binds += info->entry.args[1] == NPHEAP_IOC_BIND;
+}
+
+/* Both stops of a system call come here, the first of them first. */
+static void at_system_call(pid_t pid)
+{
+	static unsigned long join;
+	struct __ptrace_syscall_info info;
+
+	assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) >
+		    0);
+	if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+		at_entry(&info);
+		join = info.entry.args[1] == NPHEAP_IOC_JOIN ?
+		       info.entry.args[2] : 0;
+	} else if (join && scene->hide_table) {
+		hide_table(pid, join);
+	}
+}
+
+/* Runs @body in a child, counts, and expects it to return 0. */
+static void count_in(int (*body)(void *arg))
+{
+	pid_t pid = spawn(body, NULL);
+	int status, sig = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL,
+				PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
+	for (;;) {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, sig), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status))
+			break;
+		sig = WSTOPSIG(status);
+		if (sig == (SIGTRAP | 0x80)) {
+			at_system_call(pid);
+			sig = 0;
+		}
+	}
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int pairs(int fd, int count)
+{
+	while (count--)
+		if (npheap_lock(fd, scene->key) || npheap_unlock(fd, scene->key))
+			return -1;
+	return 0;
+}
+
+/* One system call for each call, and an attempt now and then. */
+static void check_by_ioctl(int fd)
+{
+	unsigned long attempts = 2 * SOON / SELDOM;
+
+	begin_count();
+	child_check(!pairs(fd, SOON));
+	end_count();
+	child_check(scene->calls >= 2 * SOON);
+	child_check(scene->calls <= 2 * SOON + 2 * attempts);
+	child_check(scene->joins + scene->binds <= attempts);
+}
+
+static void check_fast_soon(int fd)
+{
+	child_check(!pairs(fd, SOON));
+	begin_count();
+	child_check(!pairs(fd, SOON));
+	child_check(end_count() == 0);
+}
+
+/* --------------------------------------------------------------- refusals -- */
+
+static int use_table(void *arg)
+{
+	(void)arg;
+	stop_for_parent();
+	begin_count();
+	child_check(!pairs(dev, 1));
+	end_count();
+	child_check(scene->joins == 1 && scene->binds == 1);
+	begin_count();
+	child_check(!pairs(dev, SOON));
+	child_check(end_count() == 0);
+	return 0;
+}
+
+static void calls_are_none_where_the_table_helps(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(use_table);
+	scene_free();
+}
+
+static int read_only(void *arg)
+{
+	int fd, i;
+
+	(void)arg;
+	stop_for_parent();
+	fd = open(NPHEAP_DEVICE, O_RDONLY | O_CLOEXEC);
+	child_check(fd >= 0);
+	begin_count();
+	for (i = 0; i < SOON; i++)
+		child_check(npheap_getsize(fd, scene->key) == 0);
+	end_count();
+	child_check(scene->calls >= SOON);
+	child_check(scene->calls <= SOON + SOON / SELDOM);
+	child_check(scene->joins && scene->joins <= SOON / SELDOM);
+	child_check(npheap_lock(fd, scene->key) == -1 && errno == EBADF);
+	/* Another descriptor has nothing to do with it ... */
+	begin_count();
+	child_check(!pairs(dev, SOON));
+	child_check(end_count() <= 4);
+	/* ... even if it has the same number. */
+	child_check(dup2(dev, fd) == fd);
+	child_check(!pairs(fd, 1));
+	check_fast_soon(fd);
+	/* And back: refused now, where it was not before. */
+	close(fd);
+	child_check(npheap_lock(fd, scene->key) == -1 && errno == EBADF);
+	child_check(npheap_lock(fd, scene->key) == -1 && errno == EBADF);
+	child_check(open("/dev/null", O_RDWR | O_CLOEXEC) == fd);
+	child_check(npheap_lock(fd, scene->key) == -1 && errno == ENOTTY);
+	return 0;
+}
+
+static void calls_on_a_read_only_descriptor(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(read_only);
+	scene_free();
+}
+
+static int stay_until_told(void *arg)
+{
+	(void)arg;
+	gate_wait(&scene->go, 1);
+	return 0;
+}
+
+static int share_memory(void *arg)
+{
+	static char stack[STACK_SIZE];
+	pid_t pid;
+
+	(void)arg;
+	stop_for_parent();
+	child_check(!pairs(dev, 1));
+	pid = clone(stay_until_told, stack + STACK_SIZE, CLONE_VM | SIGCHLD,
+		    NULL);
+	child_check(pid > 0);
+	check_by_ioctl(dev);
+	gate_add(&scene->go, 1);
+	child_check(waitpid(pid, NULL, 0) == pid);
+	check_fast_soon(dev);
+	return 0;
+}
+
+/* As vfork() does, for as long as the child lives. */
+static void calls_while_another_shares_the_memory(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(share_memory);
+	scene_free();
+}
+
+static void allow_memory(rlim_t more)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+
+	limit.rlim_cur = more == RLIM_INFINITY ? more :
+			 read_number("/proc/self/statm") * page + more;
+	child_check(!setrlimit(RLIMIT_AS, &limit));
+}
+
+static int lack_memory_for_table(void *arg)
+{
+	(void)arg;
+	stop_for_parent();
+	allow_memory(1 << 20);
+	check_by_ioctl(dev);
+	allow_memory(RLIM_INFINITY);
+	check_fast_soon(dev);
+	return 0;
+}
+
+static int lack_memory_for_anything(void *arg)
+{
+	(void)arg;
+	stop_for_parent();
+	allow_memory(page);
+	check_by_ioctl(dev);
+	allow_memory(RLIM_INFINITY);
+	check_fast_soon(dev);
+	return 0;
+}
+
+static void calls_without_memory(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(lack_memory_for_table);
+	count_in(lack_memory_for_anything);
+	scene_free();
+}
+
+static int lack_memory_and_fork(void *arg)
+{
+	pid_t pid;
+	int status;
+
+	(void)arg;
+	allow_memory(page);
+	child_check(!npheap_lock(dev, scene->key));
+	pid = fork();
+	if (!pid) {
+		child_check(npheap_unlock(dev, scene->key) == -1);
+		child_check(errno == EPERM);
+		child_check(!npheap_lock(dev, scene->key + 1));
+		child_check(!npheap_unlock(dev, scene->key + 1));
+		_exit(0);
+	}
+	child_check(waitpid(pid, &status, 0) == pid && !status);
+	child_check(!npheap_unlock(dev, scene->key));
+	return 0;
+}
+
+static void refusal_before_fork(void **state)
+{
+	(void)state;
+	scene_new();
+	expect_exit(spawn(lack_memory_and_fork, NULL), 0);
+	scene_free();
+}
+
+static int lack_record(void *arg)
+{
+	(void)arg;
+	stop_for_parent();
+	scene->hide_table = 1;
+	check_by_ioctl(dev);
+	child_check(scene->binds > 1 && scene->joins == 1);
+	child_check(!npheap_lock(dev, scene->key));
+	child_check(npheap_lock(dev, scene->key) == -1 && errno == EDEADLK);
+	child_check(!npheap_unlock(dev, scene->key));
+	child_check(npheap_unlock(dev, scene->key) == -1 && errno == EPERM);
+	child_check(npheap_getsize(dev, scene->key) == 0);
+	scene->hide_table = 0;
+	/* It joins again, and will find the record in the table. */
+	child_check(!close(dup(dev)));
+	check_fast_soon(dev);
+	return 0;
+}
+
+/* There are more records than a process maps. */
+static void calls_on_a_key_whose_record_is_not_mapped(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(lack_record);
+	scene_free();
+}
+
+/* ---------------------------------------------- the first call, interrupted */
+
+/* So long for all points together. */
+#define POINTS_MS 4000
+#define STRIDE 16
+
+static void lock_in_handler(int sig)
+{
+	(void)sig;
+	child_check(!npheap_lock(dev, scene->key + 1));
+	child_check(!npheap_unlock(dev, scene->key + 1));
+}
+
+static int call_first(void *arg)
+{
+	(void)arg;
+	signal(SIGUSR1, lock_in_handler);
+	/* What waits for itself does not end. */
+	alarm(5);
+	stop_for_parent();
+	child_check(!pairs(dev, 1));
+	return 0;
+}
+
+/* A signal after @point instructions; false where there are not so many. */
+static int interrupt_first_call(unsigned long point)
+{
+	pid_t pid = spawn(call_first, NULL);
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (point-- && WIFSTOPPED(status)) {
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, 0), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	if (!WIFSTOPPED(status)) {
+		assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+		return 0;
+	}
+	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1), 0);
+	expect_exit(pid, 0);
+	return 1;
+}
+
+static void first_call_may_be_a_handlers(void **state)
+{
+	long long limit = now_ms() + POINTS_MS;
+	unsigned long first, point, points = 0;
+
+	(void)state;
+	scene_new();
+	for (first = 0; first < STRIDE && now_ms() < limit; first++)
+		for (point = first; interrupt_first_call(point); point += STRIDE)
+			points++;
+	printf("# a handler at %lu points\n", points);
+	scene_free();
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(calls_are_none_where_the_table_helps),
+	TEST(calls_on_a_read_only_descriptor),
+	TEST(calls_while_another_shares_the_memory),
+	TEST(calls_without_memory),
+	TEST(refusal_before_fork),
+	TEST(calls_on_a_key_whose_record_is_not_mapped),
+	TEST(first_call_may_be_a_handlers),
+};
+
+/* Stops and goes are slow from one processor to another. */
+static void use_one_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	/* The dynamic linker's work at a first call is none of the library's. */
+	if (!getenv("LD_BIND_NOW")) {
+		setenv("LD_BIND_NOW", "1", 1);
+		execv("/proc/self/exe", argv);
+	}
+	use_one_cpu();
+	return test_main(tests);
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Joining heaps and finding records: what takes system calls. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "session.h"
+
+/* Where the table was of no help, so many calls go by before a new attempt. */
+#define CALLS_BY_IOCTL 64
+
+/* No epoch is this. */
+#define NEVER UINT64_MAX
+
+/* Its generation is none that a binding has, so every use of it fails. */
+static struct npheap_record out_of_reach = { .word = UINT64_MAX };
+
+/*
+ * A descriptor that was refused a joining.  Where this is wrong, because the
+ * number was reused, a fork came, or a handler and its caller both wrote, some
+ * calls are made that need not be, and nothing else.
+ */
+struct refusal {
+	int fd;
+	unsigned int calls_by_ioctl;
+};
+
+__thread struct session *npheap_sessions[SESSIONS];
+static __thread struct refusal refusals[SESSIONS]
+	__attribute__((tls_model("initial-exec")));
+static pthread_key_t at_exit;
+static bool at_exit_works;
+
+static void free_sessions(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < SESSIONS; i++) {
+		struct session *s = npheap_sessions[i];
+
+		npheap_sessions[i] = NULL;
+		if (s)
+			munmap(s, sizeof(*s));
+	}
+}
+
+/*
+ * Not at the first use, which may be a handler's, and before all constructors
+ * that may lock.  As one of the first keys it needs no memory in a thread.
+ */
+static __attribute__((constructor(101))) void make_key(void)
+{
+	at_exit_works = !pthread_key_create(&at_exit, free_sessions);
+}
+
+static const uint64_t no_epoch;
+
+/*
+ * Not malloc(), which a handler must not call; mmap() is a system call.  None
+ * where nobody would free it.
+ */
+static struct session *session_new(void)
+{
+	struct session *s;
+
+	if (!at_exit_works || pthread_setspecific(at_exit, npheap_sessions))
+		return NULL;
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s == MAP_FAILED)
+		return NULL;
+	s->fd = -1;
+	s->epoch = NEVER;
+	s->epoch_now = &no_epoch;
+	return s;
+}
+
+/* What was known under another number, the kernel does not know of this. */
+static void session_fill(struct session *s, int fd,
+			 const struct npheap_join *join)
+{
+	struct npheap_record *table = (void *)(uintptr_t)join->table_addr;
+
+	if (s->owner && (s->owner != join->owner || s->table != table ||
+			 !*s->epoch_now))
+		memset(s->bindings, 0, sizeof(s->bindings));
+	s->fd = fd;
+	s->owner = join->owner;
+	s->table = table;
+	s->slots = join->slots;
+	s->epoch_now = (const uint64_t *)(uintptr_t)join->epoch_addr;
+}
+
+static bool was_refused(int fd)
+{
+	struct refusal *r = &refusals[fd % SESSIONS];
+
+	if (r->fd != fd || !r->calls_by_ioctl)
+		return false;
+	r->calls_by_ioctl--;
+	return true;
+}
+
+static struct session *session_refused(int fd)
+{
+	refusals[fd % SESSIONS] = (struct refusal){ fd, CALLS_BY_IOCTL };
+	return NULL;
+}
+
+/* NULL where the descriptor is of no heap, or not open for writing. */
+static struct session *session_join(int fd)
+{
+	struct session **place = &npheap_sessions[fd % SESSIONS];
+	struct npheap_join join;
+
+	if (was_refused(fd))
+		return NULL;
+	if (!*place)
+		*place = session_new();
+	if (!*place)
+		return session_refused(fd);
+	if ((*place)->writing)
+		return NULL;
+	if (npheap_uapi_join(fd, &join))
+		return session_refused(fd);
+	(*place)->writing = true;
+	(*place)->epoch = NEVER;
+	atomic_signal_fence(memory_order_seq_cst);
+	session_fill(*place, fd, &join);
+	atomic_signal_fence(memory_order_seq_cst);
+	(*place)->epoch = join.epoch;
+	(*place)->writing = false;
+	return *place;
+}
+
+static void binding_write(struct session *s, uint64_t key,
+			  const struct target *t)
+{
+	struct binding *b = binding_place(s, key);
+
+	s->writing = true;
+	b->tag = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	b->record = t->record;
+	b->unlocked = t->unlocked;
+	b->calls_by_ioctl = CALLS_BY_IOCTL;
+	atomic_signal_fence(memory_order_seq_cst);
+	b->tag = key + 1;
+	s->writing = false;
+}
+
+static bool binding_ask(struct session *s, uint64_t key, struct target *t)
+{
+	struct npheap_bind bind = { .key = key };
+
+	if (s->writing || npheap_uapi_bind(s->fd, &bind))
+		return false;
+	*t = (struct target){ &out_of_reach, 0, s->owner };
+	if (bind.slot < s->slots) {
+		t->record = &s->table[bind.slot];
+		t->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
+	}
+	binding_write(s, key, t);
+	return t->record != &out_of_reach;
+}
+
+/* The record is not in the table, or was not lately. */
+static bool binding_is_out_of_reach(struct session *s, uint64_t key,
+				    const struct target *t)
+{
+	struct binding *b = binding_place(s, key);
+
+	if (t->record != &out_of_reach || !b->calls_by_ioctl)
+		return false;
+	b->calls_by_ioctl--;
+	return true;
+}
+
+bool npheap_learn(int fd, uint64_t key, struct target *t)
+{
+	struct session *s = fd < 0 ? NULL : session_known(fd);
+
+	if (!s && fd >= 0)
+		s = session_join(fd);
+	if (!s || key > NPHEAP_KEY_MAX)
+		return false;
+	if (binding_known(s, key, t)) {
+		if (!target_is_over(t))
+			return true;
+		if (binding_is_out_of_reach(s, key, t))
+			return false;
+	}
+	return binding_ask(s, key, t);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a thread knows: its number as an owner, and where the records of keys
+ * are in the table that the kernel shares (npheap/npheap.h).
+ *
+ * All of that is checked at every use: the first against the epoch, the second
+ * by the generation in the very word that is swapped.  So none of it needs to
+ * be told when it becomes wrong, and no thread waits for another here.
+ *
+ * A signal handler may interrupt any of this and use the same session.  While
+ * a session is being written the handler's calls go by ioctl; and who only
+ * reads takes copies, checks after that whose they are, and uses the copies.
+ */
+#ifndef NPHEAP_SESSION_H
+#define NPHEAP_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "internal.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* So many descriptors of heaps may a thread use in turn without a joining. */
+#define SESSIONS 4
+
+/* Keys whose records a session remembers; a power of two. */
+#define BINDINGS_SHIFT 12
+#define BINDINGS (1u << BINDINGS_SHIFT)
+
+/*
+ * Where the record of a key is.  @tag is the key plus 1, so that zeroed memory
+ * holds none; @unlocked is the record's word when nobody has the lock.  Where
+ * it is not in the table, @record is one on which every swap fails, and so many
+ * calls go by ioctl.
+ */
+struct binding {
+	uint64_t tag;
+	struct npheap_record *record;
+	uint64_t unlocked;
+	uint64_t calls_by_ioctl;
+};
+
+/* A thread's use of a descriptor.  @writing: see above. */
+struct session {
+	int fd;
+	bool writing;
+	uint32_t owner;
+	uint64_t epoch;
+	const uint64_t *epoch_now;
+	struct npheap_record *table;
+	uint32_t slots;
+	struct binding bindings[BINDINGS];
+};
+
+extern __thread struct session *npheap_sessions[SESSIONS]
+	__attribute__((tls_model("initial-exec")));
+
+/* The session, where it still holds. */
+static inline struct session *session_known(int fd)
+{
+	struct session *s = npheap_sessions[(unsigned int)fd % SESSIONS];
+
+	if (likely(s && s->fd == fd &&
+		   __atomic_load_n(s->epoch_now, __ATOMIC_ACQUIRE) == s->epoch))
+		return s;
+	return NULL;
+}
+
+static inline struct binding *binding_place(struct session *s, uint64_t key)
+{
+	/* Multiplicative hashing: Knuth, TAOCP 3, 6.4; 2^64 / golden ratio. */
+	return &s->bindings[key * 0x9e3779b97f4a7c15 >> (64 - BINDINGS_SHIFT)];
+}
+
+/* A copy of a binding, with the number to put into the word. */
+struct target {
+	struct npheap_record *record;
+	uint64_t unlocked;
+	uint64_t owner;
+};
+
+static inline bool binding_known(struct session *s, uint64_t key,
+				 struct target *t)
+{
+	const struct binding *b = binding_place(s, key);
+
+	t->record = b->record;
+	atomic_signal_fence(memory_order_seq_cst);
+	t->unlocked = b->unlocked;
+	t->owner = s->owner;
+	atomic_signal_fence(memory_order_seq_cst);
+	/* A key out of range must not come out as the tag of no key. */
+	return likely(b->tag == key + 1 && b->tag) &&
+	       /* A handler may have found the same key elsewhere. */
+	       likely(b->record == t->record);
+}
+
+/* Swaps the word: @old and @new are what it has besides the generation. */
+static inline bool target_swap(const struct target *t, uint64_t old,
+			       uint64_t new)
+{
+	__u64 word = t->unlocked | old;
+
+	return __atomic_compare_exchange_n(&t->record->word, &word,
+					   t->unlocked | new, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* The record has gone to another key. */
+static inline bool target_is_over(const struct target *t)
+{
+	uint64_t word = __atomic_load_n(&t->record->word, __ATOMIC_ACQUIRE);
+
+	return (word ^ t->unlocked) >> 32;
+}
+
+/* What is known of the key, where the session still holds. */
+static inline bool known(int fd, uint64_t key, struct target *t)
+{
+	struct session *s = session_known(fd);
+
+	return likely(s) && binding_known(s, key, t);
+}
+
+/*
+ * Finds out what is not known.  False where the table is of no help: the ioctl
+ * then does the work, or says what is wrong.
+ */
+bool npheap_learn(int fd, uint64_t key, struct target *t);
+
+#endif

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -11,6 +12,7 @@
 struct npheap {
 	int fd;
 	int prot;
+	dev_t device;
 };
 
 /* A file that is no heap knows none of the commands, not even the harmless. */
@@ -41,6 +43,7 @@ NPHEAP_API int npheap_open(const char *path, unsigned int flags,
 {
 	int rdonly = flags & NPHEAP_RDONLY;
 	struct npheap *new;
+	struct stat st;
 	int rc;
 
 	if (flags & ~NPHEAP_RDONLY)
@@ -55,6 +58,7 @@ NPHEAP_API int npheap_open(const char *path, unsigned int flags,
 	}
 	new->fd = rc;
 	new->prot = rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	new->device = fstat(rc, &st) ? 0 : st.st_rdev;
 	*heap = new;
 	return 0;
 }
@@ -74,6 +78,16 @@ NPHEAP_API void npheap_close(struct npheap *heap)
 NPHEAP_API int npheap_fd(const struct npheap *heap)
 {
 	return heap->fd;
+}
+
+dev_t npheap_device(const struct npheap *heap)
+{
+	return heap->device;
+}
+
+int npheap_is_writable(const struct npheap *heap)
+{
+	return !!(heap->prot & PROT_WRITE);
 }
 
 NPHEAP_API int npheap_map(struct npheap *heap, uint64_t key, size_t size,

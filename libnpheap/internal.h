@@ -7,6 +7,7 @@
 #define NPHEAP_INTERNAL_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <npheap.h>
 
@@ -23,6 +24,13 @@ int npheap_uapi_size(int fd, uint64_t key, uint64_t *size);
 int npheap_uapi_delete(int fd, uint64_t key);
 int npheap_uapi_lock(int fd, uint64_t key);
 int npheap_uapi_unlock(int fd, uint64_t key);
+
+/* Of a handle. */
+dev_t npheap_device(const struct npheap *heap);
+int npheap_is_writable(const struct npheap *heap);
+
+int npheap_uapi_attach(int fd, struct npheap_attach *args);
+int npheap_uapi_detach(int fd, const struct npheap_attach *args);
 
 /* The commands on records; see npheap/npheap.h. */
 int npheap_uapi_join(int fd, struct npheap_join *join);

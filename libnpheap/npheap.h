@@ -87,6 +87,50 @@ int npheap_map(struct npheap *heap, uint64_t key, size_t size, void **addr);
 int npheap_unmap(void *addr, size_t size);
 
 /**
+ * struct npheap_mapping - an object as it is attached
+ * @addr: its first byte
+ * @size: bytes that are mapped, a multiple of the page size
+ * @key: the key
+ */
+struct npheap_mapping {
+	void *addr;
+	uint64_t size;
+	uint64_t key;
+};
+
+/**
+ * npheap_attach() - map an object once in this process, and share the mapping
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @size: of a new object, in bytes; 0: do not create one
+ * @mapping: where the attachment is stored; read only, and good until it is
+ *           given back by npheap_detach()
+ *
+ * Whoever attaches the same object in the process gets the same addresses, from
+ * the second time on without a system call.  The last npheap_detach() unmaps
+ * it.  Where the object was deleted meanwhile, or the program has unmapped it
+ * by itself, a new attachment is made; old ones stay what they were.  A child
+ * made by fork has the attachments of its parent, each of which it gives back
+ * or leaves to its end.  All of an object is mapped, whatever @size says; for
+ * writing, unless the handle is NPHEAP_RDONLY.
+ *
+ * Not for signal handlers.
+ *
+ * Return: 0, or -ENOENT (no such object, and @size is 0, or the handle is
+ * read-only), -EOVERFLOW (@key), -ENOSPC (a limit of the heap is reached),
+ * -EINTR (killed) or -ENOMEM.
+ */
+int npheap_attach(struct npheap *heap, uint64_t key, uint64_t size,
+		  const struct npheap_mapping **mapping);
+
+/**
+ * npheap_detach() - give an attachment back
+ * @heap: a handle of the same heap
+ * @mapping: what npheap_attach() stored; NULL is allowed
+ */
+void npheap_detach(struct npheap *heap, const struct npheap_mapping *mapping);
+
+/**
  * npheap_size() - the size of an object
  * @heap: the heap
  * @key: 0 to NPHEAP_KEY_MAX

@@ -52,7 +52,7 @@ static __attribute__((constructor(101))) void make_key(void)
 	at_exit_works = !pthread_key_create(&at_exit, free_sessions);
 }
 
-static const uint64_t no_epoch;
+static const struct npheap_epoch no_epoch;
 
 /*
  * Not malloc(), which a handler must not call; mmap() is a system call.  None
@@ -81,13 +81,13 @@ static void session_fill(struct session *s, int fd,
 	struct npheap_record *table = (void *)(uintptr_t)join->table_addr;
 
 	if (s->owner && (s->owner != join->owner || s->table != table ||
-			 !*s->epoch_now))
+			 !s->epoch_now->epoch))
 		memset(s->bindings, 0, sizeof(s->bindings));
 	s->fd = fd;
 	s->owner = join->owner;
 	s->table = table;
 	s->slots = join->slots;
-	s->epoch_now = (const uint64_t *)(uintptr_t)join->epoch_addr;
+	s->epoch_now = (const void *)(uintptr_t)join->epoch_addr;
 }
 
 static bool was_refused(int fd)

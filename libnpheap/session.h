@@ -42,16 +42,28 @@ struct binding {
 	uint64_t calls_by_ioctl;
 };
 
+/* Attachments that a session remembers; a power of two. */
+#define ATTACHED_SHIFT 8
+#define ATTACHED (1u << ATTACHED_SHIFT)
+
+/* An attachment (attach.c) of a key, and which of its uses is meant. */
+struct attached {
+	uint64_t tag;
+	struct attachment *attachment;
+	uint64_t serial;
+};
+
 /* A thread's use of a descriptor.  @writing: see above. */
 struct session {
 	int fd;
 	bool writing;
 	uint32_t owner;
 	uint64_t epoch;
-	const uint64_t *epoch_now;
+	const struct npheap_epoch *epoch_now;
 	struct npheap_record *table;
 	uint32_t slots;
 	struct binding bindings[BINDINGS];
+	struct attached attached[ATTACHED];
 };
 
 extern __thread struct session *npheap_sessions[SESSIONS]
@@ -63,15 +75,31 @@ static inline struct session *session_known(int fd)
 	struct session *s = npheap_sessions[(unsigned int)fd % SESSIONS];
 
 	if (likely(s && s->fd == fd &&
-		   __atomic_load_n(s->epoch_now, __ATOMIC_ACQUIRE) == s->epoch))
+		   __atomic_load_n(&s->epoch_now->epoch, __ATOMIC_ACQUIRE) ==
+		   s->epoch))
 		return s;
 	return NULL;
 }
 
+/* Multiplicative hashing: Knuth, TAOCP 3, 6.4; 2^64 / golden ratio. */
+static inline uint64_t hash_of(uint64_t key, unsigned int bits)
+{
+	return key * 0x9e3779b97f4a7c15 >> (64 - bits);
+}
+
 static inline struct binding *binding_place(struct session *s, uint64_t key)
 {
-	/* Multiplicative hashing: Knuth, TAOCP 3, 6.4; 2^64 / golden ratio. */
-	return &s->bindings[key * 0x9e3779b97f4a7c15 >> (64 - BINDINGS_SHIFT)];
+	return &s->bindings[hash_of(key, BINDINGS_SHIFT)];
+}
+
+static inline struct attached *attached_place(struct session *s, uint64_t key)
+{
+	return &s->attached[hash_of(key, ATTACHED_SHIFT)];
+}
+
+static inline uint64_t session_unmapped(const struct session *s)
+{
+	return __atomic_load_n(&s->epoch_now->unmapped, __ATOMIC_ACQUIRE);
 }
 
 /* A copy of a binding, with the number to put into the word. */

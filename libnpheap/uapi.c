@@ -171,3 +171,13 @@ int npheap_uapi_watch_set(int fd, uint64_t key, uint32_t events)
 
 	return request(fd, NPHEAP_IOC_WATCH_SET, &args);
 }
+
+int npheap_uapi_attach(int fd, struct npheap_attach *args)
+{
+	return request(fd, NPHEAP_IOC_ATTACH, args);
+}
+
+int npheap_uapi_detach(int fd, const struct npheap_attach *args)
+{
+	return request(fd, NPHEAP_IOC_DETACH, (void *)args);
+}

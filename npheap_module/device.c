@@ -35,7 +35,7 @@ static int offset_to_key(u64 offset, u64 *key)
 static long device_getsize(struct npheap_heap *heap, u64 key,
 			   u64 __user *result)
 {
-	u64 size = npheap_object_size(heap, key);
+	u64 size = npheap_object_size(heap, key, NULL);
 
 	if (put_user(size, result))
 		return -EFAULT;
@@ -159,6 +159,43 @@ static long modern_key(struct npheap_heap *heap, unsigned int cmd,
 	return 0;
 }
 
+static int attach_check(struct npheap_attach *args)
+{
+	if (args->reserved)
+		return -EINVAL;
+	if (args->key > NPHEAP_KEY_MAX)
+		return -EOVERFLOW;
+	/* No such mapping can exist, and rounding it up to pages may wrap. */
+	if (args->size > S64_MAX - PAGE_SIZE)
+		return -ENOMEM;
+	args->size = PAGE_ALIGN(args->size);
+	return 0;
+}
+
+static long modern_attach(struct file *file, unsigned int cmd,
+			  void __user *argp)
+{
+	struct npheap_heap *heap = file_heap(file);
+	struct npheap_attach args;
+	u64 remembered;
+	int err;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	err = attach_check(&args);
+	if (err)
+		return err;
+	if (cmd == NPHEAP_IOC_DETACH)
+		return npheap_detach(heap, &args);
+	remembered = args.addr;
+	err = npheap_attach(heap, &args, file->f_mode & FMODE_WRITE);
+	if (err || !copy_to_user(argp, &args, sizeof(args)))
+		return err;
+	if (args.addr != remembered)
+		npheap_detach(heap, &args);
+	return -EFAULT;
+}
+
 static long modern_watch(struct npheap_heap *heap, u32 __user *argp)
 {
 	u32 flags;
@@ -172,11 +209,12 @@ static long modern_watch(struct npheap_heap *heap, u32 __user *argp)
 		(flags & NPHEAP_WATCH_NONBLOCK ? O_NONBLOCK : 0));
 }
 
-/* Who may read may also learn that there is something new to read. */
+/* Who may read may also learn when there is something new to read. */
 static bool is_for_readers(unsigned int cmd)
 {
 	return cmd == NPHEAP_IOC_EVENT || cmd == NPHEAP_IOC_WAIT ||
-	       cmd == NPHEAP_IOC_WATCH;
+	       cmd == NPHEAP_IOC_WATCH || cmd == NPHEAP_IOC_ATTACH ||
+	       cmd == NPHEAP_IOC_DETACH;
 }
 
 /* The commands that are the same for 32-bit callers. */
@@ -200,6 +238,9 @@ static long modern_command(struct file *file, unsigned int cmd,
 		return modern_event(heap, cmd, argp);
 	case NPHEAP_IOC_WATCH:
 		return modern_watch(heap, argp);
+	case NPHEAP_IOC_ATTACH:
+	case NPHEAP_IOC_DETACH:
+		return modern_attach(file, cmd, argp);
 	default:
 		return modern_key(heap, cmd, argp);
 	}
@@ -226,6 +267,8 @@ static long device_ioctl(struct file *file, unsigned int cmd,
 	case NPHEAP_IOC_WAIT:
 	case NPHEAP_IOC_NOTIFY:
 	case NPHEAP_IOC_WATCH:
+	case NPHEAP_IOC_ATTACH:
+	case NPHEAP_IOC_DETACH:
 		return modern_command(file, cmd, argp);
 	default:
 		return -ENOTTY;

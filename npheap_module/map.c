@@ -46,8 +46,16 @@ static void count_fault(const struct vm_fault *vmf)
 	npheap_count(obj->heap, faults);
 }
 
-/* Reads.  The kernel proposes a window of its own, which ours contains. */
-static vm_fault_t object_map_pages(struct vm_fault *vmf, pgoff_t start,
+/**
+ * npheap_object_map_pages() - handle a fault of a read
+ * @vmf: the fault
+ * @start: of the kernel's own window, which ours contains
+ * @end: of the same
+ *
+ * Context: Process context under RCU.
+ * Return: VM_FAULT_NOPAGE, or 0 where npheap_object_fault() has to do it.
+ */
+vm_fault_t npheap_object_map_pages(struct vm_fault *vmf, pgoff_t start,
 				   pgoff_t end)
 {
 	vm_fault_t ret = map_window(vmf);
@@ -57,12 +65,18 @@ static vm_fault_t object_map_pages(struct vm_fault *vmf, pgoff_t start,
 	return ret;
 }
 
-/*
+/**
+ * npheap_object_fault() - handle a fault of a write, or what is left of reads
+ * @vmf: the fault
+ *
  * Reads come here only where fault-around did not map the page, because it
  * was locked, say.  Writes always do, and get their fault-around from here:
  * in a shared mapping it maps writable, which is what spares the next fault.
+ *
+ * Context: Process context, mmap_lock held for reading.
+ * Return: VM_FAULT_*.
  */
-static vm_fault_t object_fault(struct vm_fault *vmf)
+vm_fault_t npheap_object_fault(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	struct folio *folio;
@@ -84,8 +98,8 @@ static vm_fault_t object_fault(struct vm_fault *vmf)
 }
 
 static const struct vm_operations_struct object_vm_ops = {
-	.fault = object_fault,
-	.map_pages = object_map_pages,
+	.fault = npheap_object_fault,
+	.map_pages = npheap_object_map_pages,
 };
 
 static int object_mmap(struct file *file, struct vm_area_struct *vma)
@@ -113,6 +127,7 @@ const struct file_operations npheap_object_fops = {
  * @heap: the heap
  * @inode: of the heap's superblock; its reference is taken in any case
  * @fops: the file's operations, owned by this module
+ * @flags: O_RDWR or O_RDONLY
  *
  * At its end a file drops a reference of the module, which alloc_file_pseudo()
  * does not take.
@@ -121,12 +136,12 @@ const struct file_operations npheap_object_fops = {
  * Return: the file or an ERR_PTR().
  */
 struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
-			 const struct file_operations *fops)
+			 const struct file_operations *fops, int flags)
 {
 	struct file *file;
 
 	__module_get(THIS_MODULE);
-	file = alloc_file_pseudo(inode, heap->mnt, "npheap", O_RDWR, fops);
+	file = alloc_file_pseudo(inode, heap->mnt, "npheap", flags, fops);
 	if (IS_ERR(file)) {
 		iput(inode);
 		module_put(THIS_MODULE);
@@ -142,7 +157,8 @@ static struct file *object_file(struct npheap_object *obj)
 {
 	struct file *file;
 
-	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops);
+	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops,
+			   O_RDWR);
 	if (!IS_ERR(file))
 		file->f_mode |= FMODE_NOCMTIME;
 	return file;

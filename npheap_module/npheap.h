@@ -121,7 +121,8 @@ struct npheap_stats {
  * @table: pages of the table, by page offset
  * @owner_ids: struct npheap_owner by the number that words of records carry
  * @processes: struct npheap_process by descriptor table
- * @process_lock: protects @processes; readers are under RCU
+ * @mms: the same by address space
+ * @process_lock: protects @processes and @mms; readers are under RCU
  * @table_inode: what processes map the table from
  * @blank: the page of zeroes that a forked child finds in place of its epoch
  * @epochs: the newest epoch of any process
@@ -147,7 +148,8 @@ struct npheap_heap {
 	struct xarray table;
 	struct xarray owner_ids;
 	DECLARE_HASHTABLE(processes, NPHEAP_PROCESS_BITS);
-	spinlock_t process_lock;	/* protects @processes */
+	DECLARE_HASHTABLE(mms, NPHEAP_PROCESS_BITS);
+	spinlock_t process_lock;	/* protects @processes and @mms */
 	struct inode *table_inode;
 	struct page *blank;
 	atomic64_t epochs;
@@ -274,6 +276,7 @@ struct npheap_lock {
  * @nr_waits: how many
  * @spare_waiter: memory for the next of them, or NULL
  * @spare_reader: the same for a struct npheap_reader
+ * @detaching: it unmaps an attachment, and knows
  * @dying: @death is queued
  * @death: runs in the dying thread
  * @rcu: frees the memory
@@ -291,6 +294,7 @@ struct npheap_owner {
 	unsigned int nr_waits;
 	struct npheap_waiter *spare_waiter;
 	struct npheap_reader *spare_reader;
+	bool detaching;
 	bool dying;
 	struct callback_head death;
 	struct rcu_head rcu;
@@ -324,16 +328,24 @@ struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key,
 					u64 size, bool create);
 void npheap_object_put(struct npheap_object *obj);
 void npheap_object_delete(struct npheap_heap *heap, u64 key);
-u64 npheap_object_size(struct npheap_heap *heap, u64 key);
+u64 npheap_object_size(struct npheap_heap *heap, u64 key, u64 *number);
 
 /* map.c */
 extern const struct file_operations npheap_object_fops;
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
 struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
-			 const struct file_operations *fops);
+			 const struct file_operations *fops, int flags);
+vm_fault_t npheap_object_fault(struct vm_fault *vmf);
+vm_fault_t npheap_object_map_pages(struct vm_fault *vmf, pgoff_t start,
+				   pgoff_t end);
 unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long len, unsigned long pgoff,
 				       unsigned long flags);
+
+/* attach.c */
+int npheap_attach(struct npheap_heap *heap, struct npheap_attach *args,
+		  bool writable);
+int npheap_detach(struct npheap_heap *heap, const struct npheap_attach *args);
 
 /* record.c */
 int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
@@ -362,6 +374,7 @@ int npheap_watch_open(struct npheap_heap *heap, int flags);
 int npheap_table_init(struct npheap_heap *heap);
 void npheap_table_destroy(struct npheap_heap *heap);
 int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join);
+void npheap_table_unmapped(struct npheap_heap *heap, struct mm_struct *mm);
 void npheap_table_flush(struct npheap_heap *heap, fl_owner_t files);
 int npheap_slot_alloc(struct npheap_heap *heap, struct npheap_lock *rec);
 void npheap_slot_publish(struct npheap_heap *heap, struct npheap_lock *rec);

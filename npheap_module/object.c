@@ -550,20 +550,26 @@ void npheap_object_delete(struct npheap_heap *heap, u64 key)
  * npheap_object_size() - the size of an object
  * @heap: the heap
  * @key: its key
+ * @number: where its number is stored, 0 where there is none; may be NULL
  *
  * Context: Any.
  * Return: bytes; 0 where there is no object, or not yet.
  */
-u64 npheap_object_size(struct npheap_heap *heap, u64 key)
+u64 npheap_object_size(struct npheap_heap *heap, u64 key, u64 *number)
 {
 	struct npheap_object *obj;
 	u64 size = 0;
 
+	if (number)
+		*number = 0;
 	rcu_read_lock();
 	obj = rhashtable_lookup(&heap->objects, &key, npheap_object_params);
 	if (obj && (object_state(obj) == NPHEAP_POPULATED ||
-		    object_state(obj) == NPHEAP_READY))
+		    object_state(obj) == NPHEAP_READY)) {
 		size = i_size_read(&obj->inode);
+		if (number)
+			*number = obj->inode.i_ino;
+	}
 	rcu_read_unlock();
 	return size;
 }

@@ -171,6 +171,7 @@ static void rec_init(struct npheap_lock *rec)
 	/* Above all that was ever counted under this key or any other. */
 	WRITE_ONCE(rec->shared->event, ktime_get_mono_fast_ns() << 1);
 	WRITE_ONCE(rec->shared->size, 0);
+	WRITE_ONCE(rec->shared->object, 0);
 	xchg(&rec->shared->word, npheap_word_free(rec));
 }
 
@@ -249,6 +250,14 @@ struct npheap_lock *npheap_rec_get(struct npheap_heap *heap, u64 key)
 	return rec;
 }
 
+static void rec_show_object(struct npheap_lock *rec)
+{
+	u64 number, size = npheap_object_size(rec->heap, rec->key, &number);
+
+	WRITE_ONCE(rec->shared->size, size);
+	WRITE_ONCE(rec->shared->object, number);
+}
+
 /* A thread that reads a record keeps it from going to another key. */
 static bool owner_knows(struct npheap_owner *owner,
 			const struct npheap_lock *rec)
@@ -295,7 +304,7 @@ struct npheap_lock *npheap_rec_bind(struct npheap_owner *owner, u64 key)
 	xa_store(&owner->known, slot, xa_mk_value(rec->generation), 0);
 	owner->reserved = NPHEAP_NO_SLOT;
 	rec->knowers++;
-	WRITE_ONCE(rec->shared->size, npheap_object_size(rec->heap, key));
+	rec_show_object(rec);
 	return rec;
 }
 
@@ -356,7 +365,7 @@ void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event)
 
 	if (!rec)
 		return;
-	WRITE_ONCE(rec->shared->size, npheap_object_size(heap, key));
+	rec_show_object(rec);
 	npheap_watch_tell(rec, event);
 	npheap_rec_put(rec);
 }

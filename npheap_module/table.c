@@ -38,6 +38,7 @@ struct table_page {
  * struct npheap_process - an address space that joined a heap
  * @heap: the heap
  * @node: in heap->processes
+ * @mm_node: in heap->mms
  * @mm: the address space; only the structure is pinned
  * @files: its descriptor table, to know whose closes matter
  * @page: the epoch's
@@ -49,6 +50,7 @@ struct table_page {
 struct npheap_process {
 	struct npheap_heap *heap;
 	struct hlist_node node;
+	struct hlist_node mm_node;
 	struct mm_struct *mm;
 	fl_owner_t files;
 	struct page *page;
@@ -198,12 +200,13 @@ void npheap_process_put(struct npheap_process *process)
 	/* Until here it can be found, but its references do not come back. */
 	spin_lock(&heap->process_lock);
 	hash_del_rcu(&process->node);
+	hash_del_rcu(&process->mm_node);
 	spin_unlock(&heap->process_lock);
 	mmdrop(process->mm);
 	call_rcu(&process->rcu, process_free);
 }
 
-static unsigned long *process_epoch(struct npheap_process *process)
+static struct npheap_epoch *process_epoch(struct npheap_process *process)
 {
 	return page_address(process->page);
 }
@@ -218,8 +221,34 @@ static unsigned long *process_epoch(struct npheap_process *process)
  */
 void npheap_process_advance(struct npheap_process *process)
 {
-	WRITE_ONCE(*process_epoch(process),
+	WRITE_ONCE(process_epoch(process)->epoch,
 		   atomic64_inc_return(&process->heap->epochs));
+}
+
+static void process_unmapped(struct npheap_process *process)
+{
+	WRITE_ONCE(process_epoch(process)->unmapped,
+		   atomic64_inc_return(&process->heap->epochs));
+}
+
+/**
+ * npheap_table_unmapped() - an attachment went, perhaps without user space's
+ * knowledge
+ * @heap: the heap
+ * @mm: the address space
+ *
+ * Context: Any.
+ */
+void npheap_table_unmapped(struct npheap_heap *heap, struct mm_struct *mm)
+{
+	struct npheap_process *process;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(heap->mms, process, mm_node,
+				   (unsigned long)mm)
+		if (process->mm == mm)
+			process_unmapped(process);
+	rcu_read_unlock();
 }
 
 /**
@@ -272,6 +301,7 @@ static struct npheap_process *process_new(struct npheap_heap *heap)
 	refcount_set(&process->refs, 1);
 	mmgrab(process->mm);
 	npheap_process_advance(process);
+	process_unmapped(process);
 	return process;
 }
 
@@ -338,7 +368,7 @@ static struct file *table_file(struct npheap_process *process)
 	struct file *file;
 
 	ihold(heap->table_inode);
-	file = npheap_file(heap, heap->table_inode, &table_fops);
+	file = npheap_file(heap, heap->table_inode, &table_fops, O_RDWR);
 	if (IS_ERR(file))
 		return file;
 	refcount_inc(&process->refs);
@@ -389,9 +419,12 @@ static struct npheap_process *process_publish(struct npheap_process *process)
 
 	spin_lock(&heap->process_lock);
 	other = process_find(heap);
-	if (!other)
+	if (!other) {
 		hash_add_rcu(heap->processes, &process->node,
 			     (unsigned long)process->files);
+		hash_add_rcu(heap->mms, &process->mm_node,
+			     (unsigned long)process->mm);
+	}
 	spin_unlock(&heap->process_lock);
 	return other;
 }
@@ -460,7 +493,7 @@ int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
 	}
 	*join = (struct npheap_join){
 		.epoch_addr = process->epoch_addr,
-		.epoch = READ_ONCE(*process_epoch(process)),
+		.epoch = READ_ONCE(process_epoch(process)->epoch),
 		.table_addr = process->table_addr,
 		.slots = NPHEAP_MAPPED_SLOTS,
 		.owner = owner->id,
@@ -480,6 +513,7 @@ int npheap_table_init(struct npheap_heap *heap)
 	xa_init_flags(&heap->slots, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&heap->table, XA_FLAGS_ACCOUNT);
 	hash_init(heap->processes);
+	hash_init(heap->mms);
 	spin_lock_init(&heap->process_lock);
 	heap->blank = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	heap->table_inode = new_inode(heap->mnt->mnt_sb);

@@ -107,6 +107,9 @@ int lock_by_ioctl(uint64_t key);
 int unlock_by_ioctl(uint64_t key);
 long size_by_ioctl(uint64_t key);
 
+/** Whoever does anything but write and end after this is killed; 0 or -1. */
+int forbid_system_calls(void);
+
 /** A counter in memory that parent and children share. */
 struct gate {
 	_Atomic uint32_t value;

@@ -113,25 +113,40 @@ struct npheap_cmd {
  * @word: the state of the lock, NPHEAP_WORD_*
  * @size: the object's size in bytes, 0 where there is none
  * @event: counts notifications by 2; odd while somebody waits for one
+ * @object: the number of the key's object, which no other has, 0 where there
+ *	    is none
  * @reserved: 0
  */
 struct npheap_record {
 	__u64 word;
 	__u64 size;
 	__u64 event;
-	__u64 reserved[5];
+	__u64 object;
+	__u64 reserved[4];
+};
+
+/**
+ * struct npheap_epoch - what the kernel tells a process that joined
+ * @epoch: changes when what the process knows of its threads may be wrong
+ * @unmapped: changes when an attachment went that the process did not detach
+ *
+ * No value of either ever comes back, in this process or in another.
+ */
+struct npheap_epoch {
+	__u64 epoch;
+	__u64 unmapped;
 };
 
 /**
  * struct npheap_join - argument of NPHEAP_IOC_JOIN
- * @epoch_addr: out: address of a word that the calling process may read
+ * @epoch_addr: out: address of a struct npheap_epoch, to be read only
  * @epoch: out: its value
  * @table_addr: out: address of record 0
  * @slots: out: how many records are there; others are used by ioctl only
  * @owner: out: the calling thread's number, for the word of a record
  *
  * @owner, and what the caller knows about its descriptor and its thread, is
- * valid for as long as the word at @epoch_addr has the value @epoch.  It
+ * valid for as long as the epoch at @epoch_addr has the value @epoch.  It
  * changes when the process closes a descriptor of the heap and when another
  * process comes to share its memory; and a child made by fork reads 0 there.
  * EBUSY: another process, as made by vfork, shares the memory at present.
@@ -157,6 +172,30 @@ struct npheap_bind {
 	__u64 key;
 	__u32 slot;
 	__u32 generation;
+};
+
+/**
+ * struct npheap_attach - argument of NPHEAP_IOC_ATTACH and _DETACH
+ * @key: the key
+ * @size: ATTACH: in bytes, of a new object; 0: do not create one
+ * @addr: where the object is mapped; ATTACH: in: may be mapped, or 0
+ * @length: how many bytes; in and out as @addr
+ * @object: its number; in and out as @addr
+ * @reserved: 0
+ *
+ * ATTACH maps the whole object of a key, writable if the descriptor is, and
+ * creates it as mmap does, unless that object is mapped at @addr already by an
+ * ATTACH of this process, or of one that it was forked from.  DETACH unmaps it;
+ * EINVAL: that is not, or not wholly, at @addr any more.  Who unmaps it in
+ * another way changes the unmapped word of its epoch page.
+ */
+struct npheap_attach {
+	__u64 key;
+	__u64 size;
+	__u64 addr;
+	__u64 length;
+	__u64 object;
+	__u64 reserved;
 };
 
 /* Flags of struct npheap_lock_args. */
@@ -242,6 +281,8 @@ struct npheap_watch_key {
 #define NPHEAP_IOC_NOTIFY	_IOW('N', 0xc7, struct npheap_event)
 /* The argument points at flags; returns the watch's descriptor. */
 #define NPHEAP_IOC_WATCH	_IOW('N', 0xc8, __u32)
+#define NPHEAP_IOC_ATTACH	_IOWR('N', 0xd1, struct npheap_attach)
+#define NPHEAP_IOC_DETACH	_IOW('N', 0xd2, struct npheap_attach)
 #define NPHEAP_IOC_WATCH_SET	_IOW('N', 0xd0, struct npheap_watch_key)
 
 #endif

@@ -690,6 +690,7 @@ static void reader_abandon(struct npheap_owner *owner,
  * @owner: the thread, which is dying or will not come back
  *
  * Takes time in proportion to the number of locks that the thread ever knew.
+ * Another call finds nothing left.
  *
  * Context: Process context, may sleep.
  */
@@ -711,6 +712,4 @@ void npheap_lock_abandon(struct npheap_owner *owner)
 		cond_resched();
 	}
 	xa_destroy(&owner->known);
-	kfree(owner->spare_waiter);
-	kfree(owner->spare_reader);
 }

@@ -6,7 +6,9 @@
  * Instead the scheduler's tracepoints tell of every exit and every exec.  They
  * run with preemption off, so they only queue a task work in the dying thread;
  * that runs before the thread's parent can learn of the death, which is why
- * locks are free once waitpid() has returned.
+ * locks are free once waitpid() has returned.  Where the kernel can tell of the
+ * end of an address space (table.c) they are free earlier still, and the task
+ * work finds nothing left to do.
  */
 #include "npheap.h"
 
@@ -59,6 +61,8 @@ static void owner_free(struct npheap_owner *owner)
 	xa_erase(&owner->heap->owner_ids, owner->id);
 	if (owner->process)
 		npheap_process_put(owner->process);
+	kfree(owner->spare_waiter);
+	kfree(owner->spare_reader);
 	call_rcu(&owner->rcu, owner_free_rcu);
 }
 

@@ -15,6 +15,7 @@
 #include <linux/file.h>
 #include <linux/mman.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 
@@ -45,6 +46,7 @@ struct table_page {
  * @epoch_addr: where it is mapped
  * @table_addr: where the table is mapped
  * @refs: of the file that it maps, and of its threads as owners
+ * @end: tells of the end of @mm
  * @rcu: frees the memory
  */
 struct npheap_process {
@@ -57,6 +59,9 @@ struct npheap_process {
 	unsigned long epoch_addr;
 	unsigned long table_addr;
 	refcount_t refs;
+#ifdef CONFIG_MMU_NOTIFIER
+	struct mmu_interval_notifier end;
+#endif
 	struct rcu_head rcu;
 };
 
@@ -185,6 +190,60 @@ static void process_free(struct rcu_head *rcu)
 	kfree(process);
 }
 
+#ifdef CONFIG_MMU_NOTIFIER
+/*
+ * Whoever leaves an address space last comes here, and then takes it apart,
+ * which lasts the longer the more is mapped.  Most often that is a thread in
+ * its exit or exec, and it gives its locks back before.  A thread that was not
+ * the last has nothing to take apart and soon comes to its task work, so there
+ * is nothing to do for others: what is an owner's stays its own thread's.
+ */
+static bool process_invalidate(struct mmu_interval_notifier *end,
+			       const struct mmu_notifier_range *range,
+			       unsigned long seq)
+{
+	struct npheap_process *process =
+		container_of(end, struct npheap_process, end);
+	struct npheap_owner *owner;
+
+	if (range->event != MMU_NOTIFY_RELEASE)
+		return true;
+	owner = npheap_owner_find(process->heap);
+	if (owner && owner->process == process)
+		npheap_lock_abandon(owner);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops process_end_ops = {
+	.invalidate = process_invalidate,
+};
+
+/*
+ * A notifier of the whole address space would make every exit wait for a grace
+ * period.  One of an interval does not, and its end is the end of all; other
+ * news of the first page, where nothing is mapped, are rare.
+ */
+static int process_watch(struct npheap_process *process)
+{
+	return mmu_interval_notifier_insert(&process->end, process->mm, 0,
+					    PAGE_SIZE, &process_end_ops);
+}
+
+static void process_unwatch(struct npheap_process *process)
+{
+	mmu_interval_notifier_remove(&process->end);
+}
+#else
+static int process_watch(struct npheap_process *process)
+{
+	return 0;
+}
+
+static void process_unwatch(struct npheap_process *process)
+{
+}
+#endif
+
 /**
  * npheap_process_put() - release a process
  * @process: the process
@@ -202,8 +261,10 @@ void npheap_process_put(struct npheap_process *process)
 	hash_del_rcu(&process->node);
 	hash_del_rcu(&process->mm_node);
 	spin_unlock(&heap->process_lock);
+	process_unwatch(process);
 	mmdrop(process->mm);
 	call_rcu(&process->rcu, process_free);
+	module_put(THIS_MODULE);
 }
 
 static struct npheap_epoch *process_epoch(struct npheap_process *process)
@@ -286,23 +347,33 @@ static struct npheap_process *process_find(struct npheap_heap *heap)
 static struct npheap_process *process_new(struct npheap_heap *heap)
 {
 	struct npheap_process *process;
+	int err = -ENOMEM;
 
 	process = kzalloc(sizeof(*process), GFP_KERNEL_ACCOUNT);
 	if (!process)
-		return NULL;
+		return ERR_PTR(err);
 	process->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!process->page) {
-		kfree(process);
-		return NULL;
-	}
+	if (!process->page)
+		goto free;
 	process->heap = heap;
 	process->mm = current->mm;
 	process->files = current->files;
 	refcount_set(&process->refs, 1);
+	err = process_watch(process);
+	if (err)
+		goto free_page;
 	mmgrab(process->mm);
+	/* It can unmap everything, and still its end comes here. */
+	__module_get(THIS_MODULE);
 	npheap_process_advance(process);
 	process_unmapped(process);
 	return process;
+
+free_page:
+	__free_page(process->page);
+free:
+	kfree(process);
+	return ERR_PTR(err);
 }
 
 /* --------------------------------------------------------------- mapping -- */
@@ -440,8 +511,8 @@ static struct npheap_process *process_get(struct npheap_heap *heap)
 	if (process)
 		return process;
 	process = process_new(heap);
-	if (!process)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(process))
+		return process;
 	err = process_map(process);
 	if (err) {
 		npheap_process_put(process);
@@ -466,7 +537,8 @@ static struct npheap_process *process_get(struct npheap_heap *heap)
  * /proc say, counts as one, too, which costs no more than a slow call.
  *
  * Context: Process context, may sleep.
- * Return: 0, -EBUSY while the memory is shared, or another negative errno.
+ * Return: 0, -EBUSY while the memory is shared, -EINTR where a signal came, or
+ * another negative errno.
  */
 int npheap_table_join(struct npheap_heap *heap, struct npheap_join *join)
 {

@@ -150,6 +150,7 @@ struct npheap_epoch {
  * changes when the process closes a descriptor of the heap and when another
  * process comes to share its memory; and a child made by fork reads 0 there.
  * EBUSY: another process, as made by vfork, shares the memory at present.
+ * EINTR: a signal came; a process may have to try again for its first time.
  */
 struct npheap_join {
 	__u64 epoch_addr;

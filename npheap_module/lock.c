@@ -176,7 +176,10 @@ static void waiter_grant(struct npheap_waiter *waiter)
 		reader_grant(waiter->reader);
 	WRITE_ONCE(waiter->granted, true);
 	/* It takes rec->lock before it can go away. */
-	wake_up_process(waiter->owner->task);
+	if (rec->granted)
+		wake_up_process(waiter->owner->task);
+	else
+		rec->granted = get_task_struct(waiter->owner->task);
 }
 
 /*

@@ -9,6 +9,7 @@
 #include "npheap.h"
 
 #include <linux/ktime.h>
+#include <linux/sched/task.h>
 
 /* User space may change a word between any two looks at it. */
 #define NPHEAP_MAX_TRIES 64
@@ -47,11 +48,23 @@ static inline void npheap_rec_lock(struct npheap_lock *rec)
 #endif
 }
 
+/*
+ * Wakes the one that was granted the lock only after that.  On another
+ * processor it would run at once, and spin on rec->lock; or, if processors are
+ * virtual, displace the one that is to release it.
+ */
 static inline void npheap_rec_unlock(struct npheap_lock *rec)
 {
+	struct task_struct *granted = rec->granted;
+
+	rec->granted = NULL;
 #ifndef __CHECKER__
 	spin_unlock(&rec->lock);
 #endif
+	if (granted) {
+		wake_up_process(granted);
+		put_task_struct(granted);
+	}
 }
 
 /* Lets others get at a locked record, which stays where it is meanwhile. */

@@ -394,6 +394,44 @@ static uint64_t unmapped_now(int fd)
 	return s ? session_unmapped(s) : 0;
 }
 
+/* Attached, and nothing happened to it, as far as the thread can tell. */
+static bool is_known(int fd, struct attachment *known)
+{
+	uint64_t key = known->public.key;
+	struct session *s;
+	struct target t;
+
+	if (!npheap_learn(fd, key, &t))
+		return false;
+	s = session_known(fd);
+	return s && is_current(known, s, &t);
+}
+
+/* Asks the kernel whether it still is where it was, or to map it. */
+static int ask(struct answer *answer, const struct attachment *known,
+	       uint64_t size)
+{
+	struct target t;
+
+	/* So that it is warm the next time. */
+	npheap_learn(answer->fd, answer->args.key, &t);
+	if (known)
+		answer->args = args_of(known);
+	answer->args.size = size;
+	/* Before the kernel looks: what is unmapped after that is seen. */
+	answer->unmapped = unmapped_now(answer->fd);
+	return npheap_uapi_attach(answer->fd, &answer->args);
+}
+
+static bool is_there(const struct answer *answer, struct attachment *known)
+{
+	if (answer->args.addr != (uintptr_t)known->public.addr ||
+	    answer->args.object != atomic_load(&known->object))
+		return false;
+	atomic_store(&known->unmapped, answer->unmapped);
+	return true;
+}
+
 static int attach_slowly(struct npheap *heap, uint64_t key, uint64_t size,
 			 struct attachment **a)
 {
@@ -404,24 +442,14 @@ static int attach_slowly(struct npheap *heap, uint64_t key, uint64_t size,
 		.args = { .key = key },
 	};
 	struct attachment *known = take_known(&answer);
-	struct target unused_here;
 	int rc;
 
-	/* So that it is warm the next time. */
-	npheap_learn(answer.fd, key, &unused_here);
-	if (known)
-		answer.args = args_of(known);
-	answer.args.size = size;
-	/* Before the kernel looks: what is unmapped after that is seen. */
-	answer.unmapped = unmapped_now(answer.fd);
-	rc = npheap_uapi_attach(answer.fd, &answer.args);
-	if (!rc && known &&
-	    answer.args.addr == (uintptr_t)known->public.addr &&
-	    answer.args.object == atomic_load(&known->object)) {
-		atomic_store(&known->unmapped, answer.unmapped);
-		*a = known;
+	*a = known;
+	if (known && is_known(answer.fd, known))
 		return 0;
-	}
+	rc = ask(&answer, known, size);
+	if (!rc && known && is_there(&answer, known))
+		return 0;
 	if (known) {
 		if (!rc)
 			give_up(known, &answer);

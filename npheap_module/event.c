@@ -70,12 +70,13 @@ void npheap_event_settle(struct npheap_lock *rec)
 	event_step(rec, 0);
 }
 
-static void sleeper_wake(struct npheap_sleeper *sleeper)
+static void sleeper_wake(struct npheap_lock *rec,
+			 struct npheap_sleeper *sleeper)
 {
 	list_del_init(&sleeper->node);
 	WRITE_ONCE(sleeper->woken, true);
 	/* It takes rec->lock before its stack goes away. */
-	wake_up_process(sleeper->task);
+	npheap_rec_wake(rec, sleeper->task);
 }
 
 /*
@@ -89,8 +90,9 @@ static unsigned int event_wake(struct npheap_lock *rec, unsigned int count)
 
 	count = min(count, rec->sleepers);
 	while (woken < count && !list_empty(&rec->sleeper_list)) {
-		sleeper_wake(list_first_entry(&rec->sleeper_list,
-					      struct npheap_sleeper, node));
+		sleeper_wake(rec, list_first_entry(&rec->sleeper_list,
+						   struct npheap_sleeper,
+						   node));
 		if (++woken % NPHEAP_BATCH == 0)
 			npheap_rec_breathe(rec);
 	}

@@ -176,10 +176,7 @@ static void waiter_grant(struct npheap_waiter *waiter)
 		reader_grant(waiter->reader);
 	WRITE_ONCE(waiter->granted, true);
 	/* It takes rec->lock before it can go away. */
-	if (rec->granted)
-		wake_up_process(waiter->owner->task);
-	else
-		rec->granted = get_task_struct(waiter->owner->task);
+	npheap_rec_wake(rec, waiter->owner->task);
 }
 
 /*

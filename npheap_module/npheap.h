@@ -218,7 +218,7 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
  * @tickets: the next ticket
  * @sleeper_list: struct npheap_sleeper of those who wait for a notification
  * @watch_list: struct watch_key of those who watch the key
- * @granted: who is to be woken when @lock is released, or NULL
+ * @woken: a thread to wake up when @lock is released, or NULL
  * @reign: how often the lock was taken from its holders by force
  * @waiters: places in the queue, those of absent threads included
  * @readers: threads that hold it together
@@ -246,7 +246,7 @@ struct npheap_lock {
 	u64 tickets;
 	struct list_head sleeper_list;
 	struct list_head watch_list;
-	struct task_struct *granted;
+	struct task_struct *woken;
 	unsigned long reign;
 	unsigned int waiters;
 	unsigned int readers;

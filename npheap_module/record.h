@@ -48,23 +48,32 @@ static inline void npheap_rec_lock(struct npheap_lock *rec)
 #endif
 }
 
-/*
- * Wakes the one that was granted the lock only after that.  On another
- * processor it would run at once, and spin on rec->lock; or, if processors are
- * virtual, displace the one that is to release it.
- */
 static inline void npheap_rec_unlock(struct npheap_lock *rec)
 {
-	struct task_struct *granted = rec->granted;
+	struct task_struct *woken = rec->woken;
 
-	rec->granted = NULL;
+	rec->woken = NULL;
 #ifndef __CHECKER__
 	spin_unlock(&rec->lock);
 #endif
-	if (granted) {
-		wake_up_process(granted);
-		put_task_struct(granted);
+	if (woken) {
+		wake_up_process(woken);
+		put_task_struct(woken);
 	}
+}
+
+/*
+ * Wakes a thread that waits at a locked record; the first one only after the
+ * record is unlocked.  On another processor it would run at once, and spin on
+ * rec->lock; or, if processors are virtual, displace the one that has it.
+ */
+static inline void npheap_rec_wake(struct npheap_lock *rec,
+				   struct task_struct *task)
+{
+	if (rec->woken)
+		wake_up_process(task);
+	else
+		rec->woken = get_task_struct(task);
 }
 
 /* Lets others get at a locked record, which stays where it is meanwhile. */

@@ -9,7 +9,7 @@
 /* Where the table was of no help, so many calls go by before a new attempt. */
 #define CALLS_BY_IOCTL 64
 
-/* No epoch is this. */
+/* No epoch is this, nor the number of a thread that has joined. */
 #define NEVER UINT64_MAX
 
 /* Its generation is none that a binding has, so every use of it fails. */
@@ -25,6 +25,7 @@ struct refusal {
 	unsigned int calls_by_ioctl;
 };
 
+__thread uint64_t npheap_thread = NEVER;
 __thread struct session *npheap_sessions[SESSIONS];
 static __thread struct refusal refusals[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
@@ -72,6 +73,15 @@ static struct session *session_new(void)
 	s->epoch = NEVER;
 	s->epoch_now = &no_epoch;
 	return s;
+}
+
+static void number_thread(void)
+{
+	static uint64_t threads;
+
+	if (npheap_thread == NEVER)
+		npheap_thread = __atomic_add_fetch(&threads, 1,
+						   __ATOMIC_RELAXED);
 }
 
 /* What was known under another number, the kernel does not know of this. */
@@ -122,6 +132,7 @@ static struct session *session_join(int fd)
 		return NULL;
 	if (npheap_uapi_join(fd, &join))
 		return session_refused(fd);
+	number_thread();
 	(*place)->writing = true;
 	(*place)->epoch = NEVER;
 	atomic_signal_fence(memory_order_seq_cst);

@@ -66,6 +66,9 @@ struct session {
 	struct attached attached[ATTACHED];
 };
 
+/* No other thread of this process ever has this number; 0 is nobody. */
+extern __thread uint64_t npheap_thread
+	__attribute__((tls_model("initial-exec")));
 extern __thread struct session *npheap_sessions[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
 

@@ -12,7 +12,7 @@
 /* No epoch is this, nor the number of a thread that has joined. */
 #define NEVER UINT64_MAX
 
-/* Its generation is none that a binding has, so every use of it fails. */
+/* Nothing that a thread knows is like its word, so every use of it fails. */
 static struct npheap_record out_of_reach = { .word = UINT64_MAX };
 
 /*
@@ -153,7 +153,6 @@ static void binding_write(struct session *s, uint64_t key,
 	atomic_signal_fence(memory_order_seq_cst);
 	b->record = t->record;
 	b->unlocked = t->unlocked;
-	b->calls_by_ioctl = CALLS_BY_IOCTL;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->tag = key + 1;
 	s->writing = false;
@@ -165,7 +164,7 @@ static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 
 	if (s->writing || npheap_uapi_bind(s->fd, &bind))
 		return false;
-	*t = (struct target){ &out_of_reach, 0, s->owner };
+	*t = (struct target){ &out_of_reach, CALLS_BY_IOCTL, s->owner };
 	if (bind.slot < s->slots) {
 		t->record = &s->table[bind.slot];
 		t->unlocked = NPHEAP_WORD_GENERATION(bind.generation);
@@ -174,15 +173,18 @@ static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 	return t->record != &out_of_reach;
 }
 
-/* The record is not in the table, or was not lately. */
+/*
+ * The record is not in the table, or was not lately.  If a handler put another
+ * binding here just now, counting down makes that one look over, no more.
+ */
 static bool binding_is_out_of_reach(struct session *s, uint64_t key,
 				    const struct target *t)
 {
 	struct binding *b = binding_place(s, key);
 
-	if (t->record != &out_of_reach || !b->calls_by_ioctl)
+	if (t->record != &out_of_reach || !t->unlocked)
 		return false;
-	b->calls_by_ioctl--;
+	b->unlocked--;
 	return true;
 }
 

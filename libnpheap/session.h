@@ -31,15 +31,14 @@
 
 /*
  * Where the record of a key is.  @tag is the key plus 1, so that zeroed memory
- * holds none; @unlocked is the record's word when nobody has the lock.  Where
- * it is not in the table, @record is one on which every swap fails, and so many
- * calls go by ioctl.
+ * holds none; @unlocked is the record's word when nobody has the lock.  For a
+ * record that is not in the table there is one on which every swap fails, and
+ * @unlocked is the number of calls to be made by ioctl.
  */
 struct binding {
 	uint64_t tag;
 	struct npheap_record *record;
 	uint64_t unlocked;
-	uint64_t calls_by_ioctl;
 };
 
 /* Attachments that a session remembers; a power of two. */

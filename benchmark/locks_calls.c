@@ -63,6 +63,16 @@ static void pair_handle(void)
 	npheap_release(heap, KEY);
 }
 
+static void pair_ref(void)
+{
+	static struct npheap_ref ref;
+
+	if (!ref.heap)
+		ref = (struct npheap_ref)NPHEAP_REF_INIT(heap, KEY);
+	npheap_ref_acquire(&ref);
+	npheap_ref_release(&ref);
+}
+
 static void pair_shared(void)
 {
 	npheap_acquire_with(heap, KEY, NPHEAP_SHARED, NPHEAP_FOREVER);
@@ -160,6 +170,7 @@ static const struct call {
 	{ "lock+unlock", "robust-mutex", pair_robust },
 	{ "lock+unlock", "npheap", pair_classic },
 	{ "lock+unlock", "npheap-handle", pair_handle },
+	{ "lock+unlock", "npheap-ref", pair_ref },
 	{ "lock+unlock", "npheap-shared", pair_shared },
 	{ "lock+unlock", "npheap-ioctl", pair_ioctl },
 	{ "lock+unlock", "mutex-pshared", pair_plain },

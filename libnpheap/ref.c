@@ -58,7 +58,7 @@ static void ref_remember(struct npheap_ref *ref)
 	s->writing = true;
 	m->thread = 0;
 	atomic_signal_fence(memory_order_seq_cst);
-	m->epoch_now = s->epoch_now;
+	m->epoch_now = &s->epoch_now->epoch;
 	m->epoch = s->epoch;
 	if (binding_known(s, ref->key, &t)) {
 		m->record = t.record;

@@ -14,7 +14,7 @@ struct memory {
 	struct npheap_record *record;
 	uint64_t unlocked;
 	uint64_t owner;
-	const uint64_t *epoch_now;
+	const __u64 *epoch_now;
 	uint64_t epoch;
 } __attribute__((may_alias));
 

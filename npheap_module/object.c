@@ -70,6 +70,9 @@ static void object_evict_inode(struct inode *inode)
 	struct npheap_heap *heap = obj->heap;
 	u64 size = i_size_read(inode);
 
+	/* The search for pages ends with the object, not with the last index. */
+	if (size)
+		truncate_inode_pages_range(&inode->i_data, 0, size - 1);
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	if (!heap)

@@ -436,6 +436,8 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 	err = object_charge(obj);
 	if (!err)
 		err = object_populate(obj);
+	if (!err && !npheap_cgroup_has_room())
+		err = -ENOMEM;
 	if (err)
 		goto unpublish;
 	/* Who maps it shall not find the size of nothing in the record. */

@@ -27,7 +27,10 @@
 /* A thread waits in so many places at most; handlers seldom nest that deep. */
 #define NPHEAP_MAX_WAITS 16
 
-/* Records that nobody uses are kept up to this number, for who may return. */
+/*
+ * Records that nobody uses are kept for who may return: as many as there are
+ * objects, or this number.
+ */
 #define NPHEAP_IDLE_LOCKS 65536
 #define NPHEAP_EVICT_SCAN 4
 
@@ -212,9 +215,15 @@ static bool evict_some(struct npheap_heap *heap, u64 count)
 	return freed;
 }
 
+static u64 enough_locks(struct npheap_heap *heap)
+{
+	return max_t(u64, NPHEAP_IDLE_LOCKS,
+		     atomic64_read(&heap->nr_objects.usage));
+}
+
 static bool lock_charge(struct npheap_heap *heap)
 {
-	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
+	if (atomic64_read(&heap->nr_locks.usage) >= enough_locks(heap))
 		evict_some(heap, NPHEAP_EVICT_SCAN);
 	/*
 	 * Only where all are in use is the limit reached.  A search may find

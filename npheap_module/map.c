@@ -37,6 +37,72 @@ static vm_fault_t map_window(struct vm_fault *vmf)
 	return filemap_map_pages(vmf, first, last);
 }
 
+/* Huge pages, or page tables' worth of small ones, mapped ahead of a fault. */
+#define MAP_AHEAD 7
+
+/* A huge page that is mapped lies inside one VMA. */
+static bool follows_huge_page(const struct vm_fault *vmf)
+{
+	return (vmf->address & PMD_MASK) > vmf->vma->vm_start &&
+	       pmd_index(vmf->address) > 0 &&
+	       pmd_trans_huge(READ_ONCE(vmf->pmd[-1]));
+}
+
+static void map_other_window(struct vm_fault *vmf, unsigned long address,
+			     pmd_t *pmd)
+{
+	struct vm_fault other = {
+		.vma = vmf->vma,
+		.gfp_mask = vmf->gfp_mask,
+		.pgoff = linear_page_index(vmf->vma, address),
+		.address = address,
+		.real_address = address,
+		.flags = vmf->flags,
+		.pmd = pmd,
+		.pud = vmf->pud,
+		.prealloc_pte = vmf->prealloc_pte,
+	};
+
+	map_window(&other);
+	/* NULL if it was used. */
+	vmf->prealloc_pte = other.prealloc_pte;
+}
+
+/*
+ * Who goes through a large object would take a fault for each huge page; where
+ * the one before is mapped already, the next few are mapped, too.  A lone
+ * access still pays for one.
+ *
+ * Everything stays in the VMA, which is locked, and in the table that the
+ * fault found its PMD in, so there is nothing to look up or allocate.
+ */
+static void map_ahead(struct vm_fault *vmf)
+{
+	unsigned long address = (vmf->address & PMD_MASK) + PMD_SIZE;
+	unsigned long last = min(vmf->address | ~PUD_MASK,
+				 vmf->vma->vm_end - 1);
+	pmd_t *pmd = vmf->pmd + 1;
+	int i;
+
+	if (!follows_huge_page(vmf))
+		return;
+	for (i = 0; i < MAP_AHEAD && address <= last; i++) {
+		if (!vmf->prealloc_pte || !pmd_none(READ_ONCE(*pmd)))
+			return;
+		map_other_window(vmf, address, pmd++);
+		address += PMD_SIZE;
+	}
+}
+
+static vm_fault_t map_around(struct vm_fault *vmf)
+{
+	vm_fault_t ret = map_window(vmf);
+
+	if (ret & VM_FAULT_NOPAGE)
+		map_ahead(vmf);
+	return ret;
+}
+
 static void count_fault(const struct vm_fault *vmf)
 {
 	struct npheap_object *obj =
@@ -58,7 +124,7 @@ static void count_fault(const struct vm_fault *vmf)
 vm_fault_t npheap_object_map_pages(struct vm_fault *vmf, pgoff_t start,
 				   pgoff_t end)
 {
-	vm_fault_t ret = map_window(vmf);
+	vm_fault_t ret = map_around(vmf);
 
 	if (ret & VM_FAULT_NOPAGE)
 		count_fault(vmf);
@@ -84,7 +150,7 @@ vm_fault_t npheap_object_fault(struct vm_fault *vmf)
 	count_fault(vmf);
 	if ((vmf->flags & FAULT_FLAG_WRITE) &&
 	    (vmf->vma->vm_flags & VM_SHARED) &&
-	    map_window(vmf) & VM_FAULT_NOPAGE)
+	    map_around(vmf) & VM_FAULT_NOPAGE)
 		return VM_FAULT_NOPAGE;
 	folio = filemap_lock_folio(mapping, vmf->pgoff);
 	if (IS_ERR(folio))

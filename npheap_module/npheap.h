@@ -320,6 +320,9 @@ void npheap_heap_destroy(struct npheap_heap *heap);
 bool npheap_charge(struct npheap_counter *counter, u64 amount);
 void npheap_uncharge(struct npheap_counter *counter, u64 amount);
 
+/* cgroup.c */
+bool npheap_cgroup_has_room(void);
+
 /* object.c */
 int npheap_object_cache_init(void);
 void npheap_object_cache_exit(void);

@@ -70,6 +70,9 @@ static void object_evict_inode(struct inode *inode)
 	struct npheap_heap *heap = obj->heap;
 	u64 size = i_size_read(inode);
 
+	/* The search for pages ends with the object, not with the last index. */
+	if (size)
+		truncate_inode_pages_range(&inode->i_data, 0, size - 1);
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	if (!heap)
@@ -433,6 +436,8 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 	err = object_charge(obj);
 	if (!err)
 		err = object_populate(obj);
+	if (!err && !npheap_cgroup_has_room())
+		err = -ENOMEM;
 	if (err)
 		goto unpublish;
 	/* Who maps it shall not find the size of nothing in the record. */

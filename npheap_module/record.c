@@ -12,7 +12,10 @@
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 
-/* Records that nobody uses are kept up to this number, for who may return. */
+/*
+ * Records that nobody uses are kept for who may return: as many as there are
+ * objects, or this number.
+ */
 #define NPHEAP_IDLE_LOCKS 65536
 #define NPHEAP_EVICT_SCAN 4
 
@@ -124,9 +127,15 @@ static int charge_after_search(struct npheap_heap *heap)
 	return charged ? 0 : -ENOSPC;
 }
 
+static u64 enough_locks(struct npheap_heap *heap)
+{
+	return max_t(u64, NPHEAP_IDLE_LOCKS,
+		     atomic64_read(&heap->nr_objects.usage));
+}
+
 static int rec_charge(struct npheap_heap *heap)
 {
-	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
+	if (atomic64_read(&heap->nr_locks.usage) >= enough_locks(heap))
 		evict_some(heap, NPHEAP_EVICT_SCAN);
 	if (npheap_charge(&heap->nr_locks, 1))
 		return 0;

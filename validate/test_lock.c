@@ -285,6 +285,52 @@ static void lock_records_go_away_when_unused(void **state)
 	assert_int_equal(heap_stat("objects"), objects);
 }
 
+enum { TOO_SLOW = 3 };
+
+static int touch_objects(void *arg)
+{
+	uint64_t key = *(uint64_t *)arg;
+	long long limit = now_ms() + 25000;
+	int i;
+
+	for (i = 0; i < IDLE_LOCKS + 1000; i++) {
+		void *p = npheap_alloc(dev, key + i, page);
+
+		child_check(p != MAP_FAILED && !munmap(p, page));
+		child_check(!lock_by_ioctl(key + i) &&
+			    !unlock_by_ioctl(key + i));
+		if (now_ms() > limit)
+			return TOO_SLOW;
+	}
+	child_check(heap_stat("locks") >= IDLE_LOCKS + 1000);
+	return 0;
+}
+
+/* Where there are more objects than that, each can have its record. */
+static void lock_records_are_kept_for_objects(void **state)
+{
+	uint64_t key = test_key();
+	int i, status;
+	pid_t pid;
+
+	(void)state;
+	if (heap_stat("max_bytes") < (IDLE_LOCKS + 2000LL) * (long long)page ||
+	    heap_stat("max_locks") < IDLE_LOCKS + 2000) {
+		printf("# no memory for so many objects\n");
+		skip();
+	}
+	pid = spawn(touch_objects, &key);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (i = 0; i < IDLE_LOCKS + 1000; i++)
+		assert_int_equal(npheap_delete(dev, key + i), 0);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == TOO_SLOW) {
+		printf("# this machine is too slow\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ------------------------------------------------------------ not yours -- */
 
 static int kmsg_open(void)
@@ -1171,6 +1217,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(lock_leaves_other_keys_alone),
 	TEST(lock_holds_10000_at_once),
 	TEST(lock_records_go_away_when_unused),
+	TEST(lock_records_are_kept_for_objects),
 	TEST(unlock_of_an_unknown_key_is_eperm),
 	TEST(unlock_by_a_newcomer_is_eperm),
 	TEST(unlock_by_another_process_is_eperm),

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "measure.h"
+
+const char *suite;
+const char *unit;
+int csv;
+
+void die(const char *what)
+{
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what,
+		strerror(errno));
+	exit(1);
+}
+
+void check(int ok, const char *what)
+{
+	if (!ok)
+		die(what);
+}
+
+void *shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	check(p != MAP_FAILED, "mmap");
+	return p;
+}
+
+void print_head(void)
+{
+	if (csv)
+		printf("suite,case,system,unit,value,ratio\n");
+	else
+		printf("%-20s %-20s %12.12s %8s\n", suite, "", unit, "ratio");
+}
+
+void print_row(const char *what, const char *system, double value,
+	       double ratio)
+{
+	if (csv)
+		printf("%s,%s,%s,%s,%.0f,%.3f\n", suite, what, system, unit,
+		       value, ratio);
+	else
+		printf("%-20s %-20s %12.0f %8.2f\n", what, system, value,
+		       ratio);
+	fflush(stdout);
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+#ifdef __x86_64__
+static uint64_t ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+#define SPINS 100000
+/* Two instructions a round; what an interrupt adds is less than another. */
+static void spin(void)
+{
+	uint64_t n = SPINS;
+
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(n) : : "cc");
+}
+
+static int ticks_are_instructions(void)
+{
+	uint64_t took = UINT64_MAX;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		uint64_t began = ticks();
+
+		spin();
+		began = ticks() - began;
+		if (began < took)
+			took = began;
+	}
+	return took >= 2 * SPINS && took < 2 * SPINS + 100;
+}
+#else
+static uint64_t ticks(void)
+{
+	return 0;
+}
+
+static int ticks_are_instructions(void)
+{
+	return 0;
+}
+#endif
+
+uint64_t (*stamp)(void) = now_ns;
+
+void choose_clock(void)
+{
+	if (ticks_are_instructions()) {
+		stamp = ticks;
+		unit = "instr";
+	} else {
+		stamp = now_ns;
+		unit = "ns";
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(double *values, int n)
+{
+	qsort(values, n, sizeof(*values), compare);
+	return n % 2 ? values[n / 2] :
+		       (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+void pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
+pid_t start(void (*body)(void *arg), void *arg, int cpu)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	check(pid >= 0, "fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin_to(cpu);
+	body(arg);
+	_exit(0);
+}
+
+void finish(pid_t pid)
+{
+	int status;
+
+	check(waitpid(pid, &status, 0) == pid, "waitpid");
+	errno = ECHILD;
+	check(WIFEXITED(status) && !WEXITSTATUS(status),
+	      "a process of the measurement");
+}

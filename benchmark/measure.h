@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the benchmarks share: a clock, medians, rows, processes in step. */
+#ifndef MEASURE_H
+#define MEASURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/** Prints @what and why, and ends the program with status 1. */
+void die(const char *what) __attribute__((noreturn));
+
+/** The same, unless @ok. */
+void check(int ok, const char *what);
+
+/** Zeroed memory that children share. */
+void *shared_memory(size_t size);
+
+/** The current table: its name, its unit, and how it is printed. */
+extern const char *suite;
+extern const char *unit;
+extern int csv;
+
+void print_head(void);
+void print_row(const char *what, const char *system, double value,
+	       double ratio);
+
+/** Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t now_ns(void);
+
+/**
+ * What choose_clock() chose: instructions where the time-stamp counter counts
+ * them (scripts/vm --icount), nanoseconds elsewhere.  It sets unit, too.
+ */
+extern uint64_t (*stamp)(void);
+void choose_clock(void);
+
+/** Sorts @values. */
+double median(double *values, int n);
+
+void pin_to(int cpu);
+
+/** A child on @cpu that runs @body(@arg), and dies with this process. */
+pid_t start(void (*body)(void *arg), void *arg, int cpu);
+
+/** Waits for it; ends the program if it did not end well. */
+void finish(pid_t pid);
+
+#endif

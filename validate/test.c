@@ -44,7 +44,7 @@ long long now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-static void sleep_ms(long ms)
+void sleep_ms(long ms)
 {
 	struct timespec ts = { .tv_nsec = ms * 1000000 };
 
@@ -271,6 +271,30 @@ long long heap_stat(const char *name)
 
 	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
 	return read_number(path);
+}
+
+void heap_set(const char *name, long long value)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	snprintf(text, sizeof(text), "%lld", value);
+	assert_int_equal(write_text(path, text), 0);
+	assert_int_equal(heap_stat(name), value);
+}
+
+long long available_bytes(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	long long kilobytes = 0;
+	char line[128];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
+			break;
+	fclose(file);
+	return kilobytes * 1024;
 }
 
 /* Lines of the table of locks; which lists no idle ones. */

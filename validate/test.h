@@ -93,6 +93,12 @@ int write_text(const char *path, const char *text);
 /** A value of /sys/class/misc/npheap, for example stat("objects"). */
 long long heap_stat(const char *name);
 
+/** Sets one that can be written, a limit, and asserts that it is that then. */
+void heap_set(const char *name, long long value);
+
+/** MemAvailable of /proc/meminfo, in bytes. */
+long long available_bytes(void);
+
 /** How many locks are held or waited for, of all keys. */
 long long locks_in_use(void);
 
@@ -121,6 +127,9 @@ void gate_wait(struct gate *gate, uint32_t value);
 
 /** Milliseconds of CLOCK_MONOTONIC. */
 long long now_ms(void);
+
+/** Less than a second. */
+void sleep_ms(long ms);
 
 /** True once @pid sleeps in the kernel (state S), polled for 10 seconds. */
 int wait_asleep(pid_t pid);

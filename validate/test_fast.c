@@ -24,7 +24,6 @@
 #define NS_PER_MS 1000000ULL
 #define STACK_SIZE 262144
 #define STRANGER 65534
-#define MAX_LOCKS "/sys/class/misc/npheap/max_locks"
 
 extern char **environ;
 
@@ -74,13 +73,6 @@ static uint64_t now_ns(void)
 static uint64_t in_ms(uint64_t ms)
 {
 	return now_ns() + ms * NS_PER_MS;
-}
-
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { .tv_nsec = ms * NS_PER_MS };
-
-	nanosleep(&ts, NULL);
 }
 
 static int lock(uint64_t key)
@@ -264,12 +256,9 @@ static long long max_locks_before;
 
 static void limit_locks(long long limit)
 {
-	char text[32];
-
 	if (!max_locks_before)
 		max_locks_before = heap_stat("max_locks");
-	snprintf(text, sizeof(text), "%lld", limit);
-	assert_int_equal(write_text(MAX_LOCKS, text), 0);
+	heap_set("max_locks", limit);
 }
 
 static void unlimit_locks(void)

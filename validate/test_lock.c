@@ -984,16 +984,6 @@ static void lock_wait_ends_with_sigint(void **state)
 
 /* --------------------------------------------------- limits and counters -- */
 
-static void set_max_locks(long long limit)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lld", limit);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", text),
-			 0);
-	assert_int_equal(heap_stat("max_locks"), limit);
-}
-
 static void lock_over_the_limit_is_enospc(void **state)
 {
 	long long limit = heap_stat("max_locks");
@@ -1001,7 +991,7 @@ static void lock_over_the_limit_is_enospc(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_max_locks(locks + 2);
+	heap_set("max_locks", locks + 2);
 	assert_int_equal(lock(key), 0);
 	assert_int_equal(lock(key + 1), 0);
 	assert_errno(lock(key + 2), ENOSPC);
@@ -1011,9 +1001,9 @@ static void lock_over_the_limit_is_enospc(void **state)
 	assert_errno(lock(key), EDEADLK);
 	assert_int_equal(unlock(key), 0);
 	assert_int_equal(lock(key + 2), 0);
-	set_max_locks(locks);
+	heap_set("max_locks", locks);
 	assert_errno(lock(key), ENOSPC);
-	set_max_locks(limit);
+	heap_set("max_locks", limit);
 	assert_int_equal(lock(key), 0);
 	assert_int_equal(unlock(key), 0);
 	assert_int_equal(unlock(key + 1), 0);
@@ -1030,11 +1020,11 @@ static void lock_wait_is_not_limited(void **state)
 	(void)state;
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
-	set_max_locks(0);
+	heap_set("max_locks", 0);
 	pid = start_waiter(waiter, 1);
 	assert_int_equal(unlock(scene->key), 0);
 	expect_exit(pid, 0);
-	set_max_locks(limit);
+	heap_set("max_locks", limit);
 	scene_free();
 }
 

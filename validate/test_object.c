@@ -402,15 +402,11 @@ static void object_getsize_fills_in_the_size(void **state)
 static char *map_huge(uint64_t key, uint64_t size)
 {
 	long long limit = heap_stat("max_bytes");
-	char text[32];
 	void *p;
 
-	snprintf(text, sizeof(text), "%lld",
-		 heap_stat("bytes") + (long long)size);
-	write_text("/sys/class/misc/npheap/max_bytes", text);
+	heap_set("max_bytes", heap_stat("bytes") + (long long)size);
 	p = npheap_alloc(dev, key, size);
-	snprintf(text, sizeof(text), "%lld", limit);
-	write_text("/sys/class/misc/npheap/max_bytes", text);
+	heap_set("max_bytes", limit);
 	if (p != MAP_FAILED)
 		return p;
 	printf("# no memory for an object of %llu MiB\n",

@@ -19,253 +19,14 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "test.h"
+#include "scene.h"
 
-#define NS_PER_MS 1000000ULL
-#define STACK_SIZE 262144
 #define STRANGER 65534
 
 extern char **environ;
 
-/* What a test and its children share. */
-struct scene {
-	uint64_t key;
-	uint64_t event;
-	struct gate started;
-	struct gate go;
-	struct gate done;
-	_Atomic int stop;
-	_Atomic int result;
-	_Atomic int results[128];
-	_Atomic int turn;
-	_Atomic uint64_t count;
-};
-
-static struct scene *scene;
-static struct npheap *heap;
 /* The descriptor that a body of a child works on, where it is not dev. */
 static int given_fd;
-
-static void scene_new(void)
-{
-	if (!heap)
-		assert_int_equal(npheap_open(NULL, 0, &heap), 0);
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
-	scene->key = test_key();
-	scene->result = -1;
-}
-
-static void scene_free(void)
-{
-	munmap(scene, sizeof(*scene));
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static uint64_t in_ms(uint64_t ms)
-{
-	return now_ns() + ms * NS_PER_MS;
-}
-
-static int lock(uint64_t key)
-{
-	return npheap_lock(dev, key);
-}
-
-static int unlock(uint64_t key)
-{
-	return npheap_unlock(dev, key);
-}
-
-static int try(uint64_t key)
-{
-	return npheap_acquire_with(heap, key, NPHEAP_TRY, NPHEAP_FOREVER);
-}
-
-static int try_shared(uint64_t key)
-{
-	return npheap_acquire_with(heap, key, NPHEAP_TRY | NPHEAP_SHARED,
-				   NPHEAP_FOREVER);
-}
-
-static int take_until(uint64_t key, unsigned int flags, uint64_t ms)
-{
-	return npheap_acquire_with(heap, key, flags, in_ms(ms));
-}
-
-/* The library has no part in these.  0 or a positive errno. */
-static int raw_lock(uint64_t key, uint32_t flags)
-{
-	struct npheap_lock_args args = {
-		.key = key, .flags = flags, .timeout = UINT64_MAX,
-	};
-
-	return ioctl(dev, NPHEAP_IOC_LOCK, &args) ? errno : 0;
-}
-
-static int raw_try(uint64_t key)
-{
-	return raw_lock(key, NPHEAP_LOCK_TRY);
-}
-
-static int raw_unlock(uint64_t key)
-{
-	return unlock_by_ioctl(key) ? errno : 0;
-}
-
-/* EDEADLK tells the holder, EBUSY everybody else. */
-#define assert_mine(key) assert_int_equal(raw_try(key), EDEADLK)
-
-static int try_and_release(void *arg)
-{
-	uint64_t key = *(uint64_t *)arg;
-	int rc = raw_try(key);
-
-	return rc ? rc : raw_unlock(key);
-}
-
-/* What another process gets that tries to take the lock: 0 or an errno. */
-static int elsewhere(uint64_t key)
-{
-	pid_t pid = spawn(try_and_release, &key);
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-/* Takes the lock, whatever was with it, and leaves it without a mark. */
-static void settle(uint64_t key)
-{
-	int rc = take_until(key, 0, 10000);
-
-	assert_true(rc == 0 || rc == -EOWNERDEAD);
-	if (rc)
-		assert_int_equal(npheap_consistent(heap, key), 0);
-	assert_int_equal(npheap_release(heap, key), 0);
-}
-
-static void warm(uint64_t key)
-{
-	assert_int_equal(lock(key), 0);
-	assert_int_equal(unlock(key), 0);
-}
-
-/* A child that says when it is ready, and is awaited until then. */
-static pid_t start(int (*body)(void *arg), void *arg)
-{
-	uint32_t started = scene->started.value;
-	pid_t pid = spawn(body, arg);
-
-	gate_wait(&scene->started, started + 1);
-	return pid;
-}
-
-/* As start(), until it sleeps in the call that follows. */
-static pid_t start_asleep(int (*body)(void *arg), void *arg)
-{
-	pid_t pid = start(body, arg);
-
-	assert_true(wait_asleep(pid));
-	/* It may have been seen asleep at a page fault before the call. */
-	sleep_ms(20);
-	assert_true(wait_asleep(pid));
-	return pid;
-}
-
-static void kill_and_reap(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
-}
-
-static int hold(void *arg)
-{
-	(void)arg;
-	child_check(!lock(scene->key));
-	gate_add(&scene->started, 1);
-	gate_wait(&scene->go, 1);
-	child_check(!unlock(scene->key));
-	return 0;
-}
-
-static int hold_shared(void *arg)
-{
-	(void)arg;
-	child_check(!npheap_acquire_with(heap, scene->key, NPHEAP_SHARED,
-					 NPHEAP_FOREVER));
-	gate_add(&scene->started, 1);
-	gate_wait(&scene->go, 1);
-	child_check(!npheap_release(heap, scene->key));
-	return 0;
-}
-
-/* Takes the lock with the table alone: it has had it before. */
-static int take_warm(int fd)
-{
-	return npheap_lock(fd, scene->key) || npheap_unlock(fd, scene->key) ||
-	       npheap_lock(fd, scene->key);
-}
-
-static int take_and_die(void *arg)
-{
-	(void)arg;
-	child_check(!take_warm(dev));
-	raise(SIGKILL);
-	return 0;
-}
-
-static void die_holding(void)
-{
-	expect_death(take_and_die, NULL, SIGKILL);
-}
-
-/* CLONE_VM without CLONE_THREAD: it runs with the TLS of its maker. */
-static pid_t clone_vm(int (*body)(void *arg), void *stack, int flags)
-{
-	pid_t pid = clone(body, (char *)stack + STACK_SIZE,
-			  CLONE_VM | SIGCHLD | flags, NULL);
-
-	assert_true(pid > 0);
-	return pid;
-}
-
-/* Shares the table of descriptors, but not the memory. */
-static pid_t clone_files(int (*body)(void *arg), void *arg)
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
-	assert_true(pid >= 0);
-	if (!pid)
-		_exit(body(arg));
-	return pid;
-}
-
-static long long max_locks_before;
-
-static void limit_locks(long long limit)
-{
-	if (!max_locks_before)
-		max_locks_before = heap_stat("max_locks");
-	heap_set("max_locks", limit);
-}
-
-static void unlimit_locks(void)
-{
-	limit_locks(max_locks_before);
-	max_locks_before = 0;
-}
 
 /* ------------------------------------------------------ no system calls -- */
 
@@ -315,61 +76,6 @@ static int event_and_notify(void)
 static int notify_alone(void)
 {
 	return npheap_notify(heap, scene->key, 1);
-}
-
-/* One operation after a time without is not enough: pages are faulted in. */
-static int operate_warm(void *arg)
-{
-	int (*operation)(void) = arg;
-	uint64_t start, ns, count, i;
-
-	child_check(!operation());
-	child_check(!operation());
-	start = now_ns();
-	for (i = 0; i < 5000; i++)
-		child_check(!operation());
-	ns = now_ns() - start;
-	/* Fewer where a slow kernel would need more than 2 seconds. */
-	count = 2000 * NS_PER_MS / (ns / 5000 + 1);
-	if (count > 1000000)
-		count = 1000000;
-	scene->count = count;
-	child_check(!forbid_system_calls());
-	for (i = 0; i < count; i++)
-		if (operation())
-			return 1;
-	return 0;
-}
-
-static int operate_cold(void *arg)
-{
-	int (*operation)(void) = arg;
-
-	child_check(!forbid_system_calls());
-	return operation();
-}
-
-static void assert_no_system_call(int (*operation)(void), const char *name)
-{
-	void *p;
-
-	scene_new();
-	p = map_key(scene->key, page);
-	expect_death(operate_cold, operation, SIGSYS);
-	expect_exit(spawn(operate_warm, operation), 0);
-	printf("# %s: %llu without a system call\n", name,
-	       (unsigned long long)scene->count);
-	assert_true(scene->count >= 10000);
-	munmap(p, page);
-	assert_int_equal(npheap_remove(heap, scene->key), 0);
-	scene_free();
-}
-
-#define NO_SYSTEM_CALL(operation)					\
-static void operation##_takes_no_system_call(void **state)		\
-{									\
-	(void)state;							\
-	assert_no_system_call(operation, #operation);			\
 }
 
 NO_SYSTEM_CALL(classic_pair)
@@ -969,22 +675,6 @@ static void release_without_consistent_is_not_recoverable(void **state)
 	scene_free();
 }
 
-static int wait_and_report(void *arg)
-{
-	int rc;
-
-	gate_add(&scene->started, 1);
-	rc = npheap_acquire_with(heap, scene->key, (uintptr_t)arg,
-				 in_ms(10000));
-	scene->result = -rc;
-	if (rc && rc != -EOWNERDEAD)
-		return 0;
-	if (rc && !arg)
-		child_check(!npheap_consistent(heap, scene->key));
-	child_check(!npheap_release(heap, scene->key));
-	return 0;
-}
-
 /* Who waits while that happens is no better off than who comes later. */
 static void assert_waiter_is_told_it_is_lost(unsigned int flags)
 {
@@ -1244,16 +934,6 @@ static void crowd_of_readers_gets_in_together(void **state)
 }
 
 /* -------------------------------- death of one that made no system call -- */
-
-/* Free, and marked, and that without waiting. */
-static void assert_recovered(void)
-{
-	assert_int_equal(try(scene->key), -EOWNERDEAD);
-	assert_int_equal(npheap_consistent(heap, scene->key), 0);
-	assert_int_equal(npheap_release(heap, scene->key), 0);
-	assert_int_equal(try(scene->key), 0);
-	assert_int_equal(npheap_release(heap, scene->key), 0);
-}
 
 /* pthread_join() may return a little earlier. */
 static void assert_recovered_soon(void)
@@ -2874,23 +2554,6 @@ static void notification_reaches_who_waits_by_a_new_record(void **state)
 }
 
 /* -------------------------------------------------------------- mappings -- */
-
-static void join(struct npheap_join *result)
-{
-	if (ioctl(dev, NPHEAP_IOC_JOIN, result))
-		child_failed("join", __FILE__, __LINE__);
-}
-
-static struct npheap_record *record_of(uint64_t key)
-{
-	struct npheap_bind bind = { .key = key };
-	struct npheap_join result;
-
-	join(&result);
-	if (ioctl(dev, NPHEAP_IOC_BIND, &bind))
-		child_failed("bind", __FILE__, __LINE__);
-	return (struct npheap_record *)(uintptr_t)result.table_addr + bind.slot;
-}
 
 static int raw_pair(void)
 {

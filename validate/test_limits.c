@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1ULL << 20)
 #define SYSFS "/sys/class/misc/npheap/"
@@ -11,30 +11,6 @@
 
 /* The limits as they were before the first test. */
 static long long max_bytes, max_objects;
-
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-	};
-}
-
-static void assert_usage(struct usage before)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-}
 
 static int write_number(const char *path, long long number)
 {
@@ -54,11 +30,6 @@ static int limits_end(void **state)
 
 #define LIMIT_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
 
 /* An object that no process maps. */
 static void create(uint64_t key, size_t size)

@@ -3,53 +3,10 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1UL << 20)
 #define GIB (1ULL << 30)
-
-/* What the heap uses; an error must leave it as it was. */
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-	};
-}
-
-static void assert_usage(struct usage before)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-}
-
-static int is_filled(const void *p, int byte, size_t size)
-{
-	const char *c = p;
-
-	return c[0] == (char)byte && !memcmp(c, c + 1, size - 1);
-}
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void drop(void *p, size_t size, uint64_t key)
-{
-	unmap(p, size);
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
 
 /* mmap as the kernel sees it: any offset, no check by the library. */
 static long raw_mmap(uint64_t offset, size_t size)

@@ -134,6 +134,15 @@ uint64_t test_key(void)
 	return key += 1 << 20;
 }
 
+struct npheap *open_heap(unsigned int flags)
+{
+	struct npheap *heap = NULL;
+
+	assert_int_equal(npheap_open(NULL, flags, &heap), 0);
+	assert_non_null(heap);
+	return heap;
+}
+
 void *map_key(uint64_t key, size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, dev,
@@ -350,6 +359,15 @@ long size_by_ioctl(uint64_t key)
 	return ioctl(dev, NPHEAP_IOCTL_GETSIZE, &cmd) < 0 ? -1 : (long)cmd.size;
 }
 
+struct npheap_cmd garbage_cmd(uint64_t offset)
+{
+	struct npheap_cmd cmd;
+
+	memset(&cmd, 0xa5, sizeof(cmd));
+	cmd.offset = offset;
+	return cmd;
+}
+
 /* The futex is shared: waiters and wakers are in different processes. */
 static void futex(struct gate *gate, int op, uint32_t value)
 {
@@ -380,8 +398,8 @@ void gate_wait(struct gate *gate, uint32_t value)
 		futex(gate, FUTEX_WAIT, now);
 }
 
-/* The state in /proc/PID/stat, after the name, which may hold anything. */
-static char process_state(pid_t pid)
+/* The state is in /proc/PID/stat after the name, which may hold anything. */
+int is_asleep(pid_t pid)
 {
 	char path[64], text[512] = "";
 	const char *end;
@@ -393,7 +411,7 @@ static char process_state(pid_t pid)
 		return 0;
 	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
 	fclose(file);
-	return end && end[1] == ' ' ? end[2] : 0;
+	return end && end[1] == ' ' && end[2] == 'S';
 }
 
 int wait_asleep(pid_t pid)
@@ -401,7 +419,7 @@ int wait_asleep(pid_t pid)
 	long long limit = now_ms() + 10000;
 
 	do {
-		if (process_state(pid) == 'S')
+		if (is_asleep(pid))
 			return 1;
 		sleep_ms(1);
 	} while (now_ms() < limit);

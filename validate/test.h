@@ -57,6 +57,9 @@ void test_assert_errno(long result, int expected, const char *call,
 /** A key that no other test uses, of no other program, with 2^20 after it. */
 uint64_t test_key(void);
 
+/** npheap_open() of the device; fails the test. */
+struct npheap *open_heap(unsigned int flags);
+
 /** mmap of @size bytes of @key, shared and read-write; fails the test. */
 void *map_key(uint64_t key, size_t size);
 
@@ -113,6 +116,9 @@ int lock_by_ioctl(uint64_t key);
 int unlock_by_ioctl(uint64_t key);
 long size_by_ioctl(uint64_t key);
 
+/** A command whose fields, but for the offset, hold what a stack would. */
+struct npheap_cmd garbage_cmd(uint64_t offset);
+
 /** Whoever does anything but write and end after this is killed; 0 or -1. */
 int forbid_system_calls(void);
 
@@ -131,7 +137,10 @@ long long now_ms(void);
 /** Less than a second. */
 void sleep_ms(long ms);
 
-/** True once @pid sleeps in the kernel (state S), polled for 10 seconds. */
+/** True if @pid sleeps in the kernel (state S). */
+int is_asleep(pid_t pid);
+
+/** True once it does, polled for 10 seconds. */
 int wait_asleep(pid_t pid);
 
 #endif

@@ -44,15 +44,6 @@ static const unsigned long record_commands[] = {
 #define NR_RECORD_COMMANDS \
 	(sizeof(record_commands) / sizeof(record_commands[0]))
 
-static struct npheap_cmd garbage_cmd(uint64_t offset)
-{
-	struct npheap_cmd cmd;
-
-	memset(&cmd, 0xa5, sizeof(cmd));
-	cmd.offset = offset;
-	return cmd;
-}
-
 static int command(unsigned long request, uint64_t key)
 {
 	struct npheap_cmd cmd = garbage_cmd(key * page);

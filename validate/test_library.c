@@ -16,15 +16,6 @@ static const uint64_t bad_keys[] = {
 
 #define NR_BAD_KEYS (sizeof(bad_keys) / sizeof(bad_keys[0]))
 
-static struct npheap *open_heap(unsigned int flags)
-{
-	struct npheap *heap = NULL;
-
-	assert_int_equal(npheap_open(NULL, flags, &heap), 0);
-	assert_non_null(heap);
-	return heap;
-}
-
 /* -------------------------------------------------------- open and close -- */
 
 static void assert_open_fails(const char *path, unsigned int flags,

@@ -467,7 +467,7 @@ static void read_only_handle_locks_nothing(void **state)
 
 	(void)state;
 	scene_new();
-	assert_int_equal(npheap_open(NULL, NPHEAP_RDONLY, &reader), 0);
+	reader = open_heap(NPHEAP_RDONLY);
 	assert_int_equal(npheap_acquire(reader, scene->key), -EBADF);
 	assert_int_equal(npheap_acquire_with(reader, scene->key, NPHEAP_SHARED,
 					     0), -EBADF);
@@ -489,7 +489,7 @@ static void read_only_handle_waits(void **state)
 
 	(void)state;
 	scene_new();
-	assert_int_equal(npheap_open(NULL, NPHEAP_RDONLY, &reader), 0);
+	reader = open_heap(NPHEAP_RDONLY);
 	assert_int_equal(npheap_event(reader, scene->key, &event), 0);
 	assert_int_equal(npheap_wait(reader, scene->key, event, now_ns()),
 			 -ETIMEDOUT);

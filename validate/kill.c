@@ -348,21 +348,6 @@ void let_go(void)
 	parent_holds = 0;
 }
 
-int is_asleep(pid_t pid)
-{
-	char path[64], text[512] = "";
-	const char *end;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
-	fclose(file);
-	return end && end[1] == ' ' && end[2] == 'S';
-}
-
 /* ------------------------------------------------------------ after a kill */
 
 /* The rival gets what it waits for, and another notification arrives. */

@@ -104,9 +104,6 @@ void surround(void);
 /** Lets the victim of a plan that sleeps go on. */
 void let_go(void);
 
-/** True where a process is in a system call that sleeps. */
-int is_asleep(pid_t pid);
-
 struct tally {
 	unsigned long points;
 	unsigned long recovered;

@@ -44,7 +44,7 @@ long long now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-static void sleep_ms(long ms)
+void sleep_ms(long ms)
 {
 	struct timespec ts = { .tv_nsec = ms * 1000000 };
 
@@ -132,6 +132,15 @@ uint64_t test_key(void)
 		/* So that the key in bytes is a key in range, too. */
 		key = (uint64_t)(getpid() & 2047) << 27;
 	return key += 1 << 20;
+}
+
+struct npheap *open_heap(unsigned int flags)
+{
+	struct npheap *heap = NULL;
+
+	assert_int_equal(npheap_open(NULL, flags, &heap), 0);
+	assert_non_null(heap);
+	return heap;
 }
 
 void *map_key(uint64_t key, size_t size)
@@ -273,6 +282,30 @@ long long heap_stat(const char *name)
 	return read_number(path);
 }
 
+void heap_set(const char *name, long long value)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	snprintf(text, sizeof(text), "%lld", value);
+	assert_int_equal(write_text(path, text), 0);
+	assert_int_equal(heap_stat(name), value);
+}
+
+long long available_bytes(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	long long kilobytes = 0;
+	char line[128];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
+			break;
+	fclose(file);
+	return kilobytes * 1024;
+}
+
 /* Lines of the table of locks; which lists no idle ones. */
 static long long count_locks(int count_marked)
 {
@@ -326,6 +359,15 @@ long size_by_ioctl(uint64_t key)
 	return ioctl(dev, NPHEAP_IOCTL_GETSIZE, &cmd) < 0 ? -1 : (long)cmd.size;
 }
 
+struct npheap_cmd garbage_cmd(uint64_t offset)
+{
+	struct npheap_cmd cmd;
+
+	memset(&cmd, 0xa5, sizeof(cmd));
+	cmd.offset = offset;
+	return cmd;
+}
+
 /* The futex is shared: waiters and wakers are in different processes. */
 static void futex(struct gate *gate, int op, uint32_t value)
 {
@@ -356,8 +398,8 @@ void gate_wait(struct gate *gate, uint32_t value)
 		futex(gate, FUTEX_WAIT, now);
 }
 
-/* The state in /proc/PID/stat, after the name, which may hold anything. */
-static char process_state(pid_t pid)
+/* The state is in /proc/PID/stat after the name, which may hold anything. */
+int is_asleep(pid_t pid)
 {
 	char path[64], text[512] = "";
 	const char *end;
@@ -369,7 +411,7 @@ static char process_state(pid_t pid)
 		return 0;
 	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
 	fclose(file);
-	return end && end[1] == ' ' ? end[2] : 0;
+	return end && end[1] == ' ' && end[2] == 'S';
 }
 
 int wait_asleep(pid_t pid)
@@ -377,7 +419,7 @@ int wait_asleep(pid_t pid)
 	long long limit = now_ms() + 10000;
 
 	do {
-		if (process_state(pid) == 'S')
+		if (is_asleep(pid))
 			return 1;
 		sleep_ms(1);
 	} while (now_ms() < limit);

@@ -57,6 +57,9 @@ void test_assert_errno(long result, int expected, const char *call,
 /** A key that no other test uses, of no other program, with 2^20 after it. */
 uint64_t test_key(void);
 
+/** npheap_open() of the device; fails the test. */
+struct npheap *open_heap(unsigned int flags);
+
 /** mmap of @size bytes of @key, shared and read-write; fails the test. */
 void *map_key(uint64_t key, size_t size);
 
@@ -93,6 +96,12 @@ int write_text(const char *path, const char *text);
 /** A value of /sys/class/misc/npheap, for example stat("objects"). */
 long long heap_stat(const char *name);
 
+/** Sets one that can be written, a limit, and asserts that it is that then. */
+void heap_set(const char *name, long long value);
+
+/** MemAvailable of /proc/meminfo, in bytes. */
+long long available_bytes(void);
+
 /** How many locks are held or waited for, of all keys. */
 long long locks_in_use(void);
 
@@ -106,6 +115,9 @@ long long locks_not_idle(void);
 int lock_by_ioctl(uint64_t key);
 int unlock_by_ioctl(uint64_t key);
 long size_by_ioctl(uint64_t key);
+
+/** A command whose fields, but for the offset, hold what a stack would. */
+struct npheap_cmd garbage_cmd(uint64_t offset);
 
 /** Whoever does anything but write and end after this is killed; 0 or -1. */
 int forbid_system_calls(void);
@@ -122,7 +134,13 @@ void gate_wait(struct gate *gate, uint32_t value);
 /** Milliseconds of CLOCK_MONOTONIC. */
 long long now_ms(void);
 
-/** True once @pid sleeps in the kernel (state S), polled for 10 seconds. */
+/** Less than a second. */
+void sleep_ms(long ms);
+
+/** True if @pid sleeps in the kernel (state S). */
+int is_asleep(pid_t pid);
+
+/** True once it does, polled for 10 seconds. */
 int wait_asleep(pid_t pid);
 
 #endif

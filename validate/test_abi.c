@@ -44,15 +44,6 @@ static const unsigned long record_commands[] = {
 #define NR_RECORD_COMMANDS \
 	(sizeof(record_commands) / sizeof(record_commands[0]))
 
-static struct npheap_cmd garbage_cmd(uint64_t offset)
-{
-	struct npheap_cmd cmd;
-
-	memset(&cmd, 0xa5, sizeof(cmd));
-	cmd.offset = offset;
-	return cmd;
-}
-
 static int command(unsigned long request, uint64_t key)
 {
 	struct npheap_cmd cmd = garbage_cmd(key * page);
@@ -446,43 +437,18 @@ static void abi_read_and_write_do_nothing(void **state)
 
 /* -------------------------------------------------------- large objects -- */
 
-static long long available_bytes(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	long long kilobytes = 0;
-	char line[128];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-			break;
-	fclose(file);
-	return kilobytes * 1024;
-}
-
 /* Raises the heap's limit for the test; skips it where RAM is too small. */
-static char *set_limit_for(uint64_t size)
+static long long set_limit_for(uint64_t size)
 {
-	static char old[32];
-	char text[32];
+	long long old = heap_stat("max_bytes");
 
 	if (available_bytes() < (long long)(size + size / 4)) {
 		printf("# needs %llu MiB of free memory\n",
 		       (unsigned long long)(size + size / 4) >> 20);
 		skip();
 	}
-	snprintf(old, sizeof(old), "%lld", heap_stat("max_bytes"));
-	snprintf(text, sizeof(text), "%llu",
-		 (unsigned long long)size + heap_stat("bytes"));
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_bytes", text),
-			 0);
+	heap_set("max_bytes", heap_stat("bytes") + (long long)size);
 	return old;
-}
-
-static void restore_limit(const char *old)
-{
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_bytes", old),
-			 0);
 }
 
 #ifdef __x86_64__
@@ -722,14 +688,14 @@ static void abi32_getsize_above_4_gib(void **state)
 	struct cmd32 *cmd = cmd32_new();
 	uint64_t size = (4ULL << 30) + page;
 	uint64_t key = test_key();
-	char *limit;
+	long long limit;
 
 	(void)state;
 	limit = set_limit_for(size);
 	munmap(map_key(key, size), size);
 	assert_size32(cmd, key, size);
 	npheap_delete(dev, key);
-	restore_limit(limit);
+	heap_set("max_bytes", limit);
 	munmap(cmd, page);
 }
 
@@ -741,14 +707,14 @@ static void abi_getsize_above_2_gib(void **state)
 	uint64_t size = (2ULL << 30) + page;
 	uint64_t key = test_key();
 	struct npheap_cmd cmd = garbage_cmd(key * page);
-	char *limit = set_limit_for(size);
+	long long limit = set_limit_for(size);
 
 	(void)state;
 	munmap(map_key(key, size), size);
 	assert_int_equal(ioctl(dev, NPHEAP_IOCTL_GETSIZE, &cmd), INT_MAX);
 	assert_int_equal(cmd.size, size);
 	assert_int_equal(npheap_delete(dev, key), 0);
-	restore_limit(limit);
+	heap_set("max_bytes", limit);
 }
 
 static const struct CMUnitTest tests[] = {

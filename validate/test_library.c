@@ -16,15 +16,6 @@ static const uint64_t bad_keys[] = {
 
 #define NR_BAD_KEYS (sizeof(bad_keys) / sizeof(bad_keys[0]))
 
-static struct npheap *open_heap(unsigned int flags)
-{
-	struct npheap *heap = NULL;
-
-	assert_int_equal(npheap_open(NULL, flags, &heap), 0);
-	assert_non_null(heap);
-	return heap;
-}
-
 /* -------------------------------------------------------- open and close -- */
 
 static void assert_open_fails(const char *path, unsigned int flags,
@@ -259,16 +250,12 @@ static void library_map_errors(void **state)
 static void library_map_over_the_limit_of_objects_is_enospc(void **state)
 {
 	struct npheap *heap = open_heap(0);
-	char old[32], now[32];
+	long long limit = heap_stat("max_objects");
 
 	(void)state;
-	snprintf(old, sizeof(old), "%lld", heap_stat("max_objects"));
-	snprintf(now, sizeof(now), "%lld", heap_stat("objects"));
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_objects", now),
-			 0);
+	heap_set("max_objects", heap_stat("objects"));
 	assert_map_fails(heap, test_key(), page, -ENOSPC);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_objects", old),
-			 0);
+	heap_set("max_objects", limit);
 	npheap_close(heap);
 }
 
@@ -317,16 +304,12 @@ static void library_acquire_and_release(void **state)
 static void library_acquire_over_the_limit_is_enospc(void **state)
 {
 	struct npheap *heap = open_heap(0);
-	char old[32], now[32];
+	long long limit = heap_stat("max_locks");
 
 	(void)state;
-	snprintf(old, sizeof(old), "%lld", heap_stat("max_locks"));
-	snprintf(now, sizeof(now), "%lld", locks_not_idle());
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", now),
-			 0);
+	heap_set("max_locks", locks_not_idle());
 	assert_int_equal(npheap_acquire(heap, test_key()), -ENOSPC);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", old),
-			 0);
+	heap_set("max_locks", limit);
 	npheap_close(heap);
 }
 
@@ -588,20 +571,6 @@ static void both_sets_take_the_first_and_the_last_key(void **state)
 
 /* --------------------------------------------------------- large objects -- */
 
-static long long available_bytes(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	long long kilobytes = 0;
-	char line[128];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-			break;
-	fclose(file);
-	return kilobytes * 1024;
-}
-
 static void assert_size_is_told(struct npheap *heap, uint64_t key,
 				uint64_t size)
 {
@@ -616,9 +585,9 @@ static void assert_size_is_told(struct npheap *heap, uint64_t key,
 static void both_sets_tell_sizes_above_2_gib(void **state)
 {
 	uint64_t size = (2ULL << 30) + page;
+	long long limit = heap_stat("max_bytes");
 	struct npheap *heap = open_heap(0);
 	uint64_t key = test_key();
-	char old[32], now[32];
 
 	(void)state;
 	if (available_bytes() < (long long)(size + size / 4)) {
@@ -626,16 +595,11 @@ static void both_sets_tell_sizes_above_2_gib(void **state)
 		npheap_close(heap);
 		skip();
 	}
-	snprintf(old, sizeof(old), "%lld", heap_stat("max_bytes"));
-	snprintf(now, sizeof(now), "%llu",
-		 (unsigned long long)size + heap_stat("bytes"));
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_bytes", now),
-			 0);
+	heap_set("max_bytes", heap_stat("bytes") + (long long)size);
 	munmap(map_key(key, size), size);
 	assert_size_is_told(heap, key, size);
 	assert_int_equal(npheap_delete(dev, key), 0);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_bytes", old),
-			 0);
+	heap_set("max_bytes", limit);
 	npheap_close(heap);
 }
 

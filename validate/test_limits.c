@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1ULL << 20)
 #define SYSFS "/sys/class/misc/npheap/"
@@ -12,45 +12,12 @@
 /* The limits as they were before the first test. */
 static long long max_bytes, max_objects;
 
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-	};
-}
-
-static void assert_usage(struct usage before)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-}
-
 static int write_number(const char *path, long long number)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lld", number);
 	return write_text(path, text);
-}
-
-static void set_limit(const char *name, long long limit)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), SYSFS "%s", name);
-	assert_int_equal(write_number(path, limit), 0);
-	assert_int_equal(heap_stat(name), limit);
 }
 
 /* Also after a failure, so that it does not make all others fail. */
@@ -63,11 +30,6 @@ static int limits_end(void **state)
 
 #define LIMIT_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
 
 /* An object that no process maps. */
 static void create(uint64_t key, size_t size)
@@ -133,7 +95,7 @@ static void limits_bytes_are_kept(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + 4 * page);
+	heap_set("max_bytes", before.bytes + 4 * page);
 	assert_refused(key, 5 * page, ENOSPC);
 	assert_refused(key, 64 * MIB, ENOSPC);
 	create(key, 3 * page);
@@ -154,14 +116,14 @@ static void limits_objects_are_kept(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_objects", before.objects + 2);
+	heap_set("max_objects", before.objects + 2);
 	create(key, page);
 	create(key + 1, page);
 	assert_refused(key + 2, page, ENOSPC);
 	delete(key);
 	create(key + 2, page);
 	assert_refused(key, page, ENOSPC);
-	set_limit("max_objects", before.objects + 3);
+	heap_set("max_objects", before.objects + 3);
 	create(key, page);
 	delete(key);
 	delete(key + 1);
@@ -176,8 +138,8 @@ static void limits_do_not_hinder_attaching(void **state)
 	char *p = map_key(key, 4 * page), *q;
 
 	(void)state;
-	set_limit("max_bytes", heap_stat("bytes"));
-	set_limit("max_objects", heap_stat("objects"));
+	heap_set("max_bytes", heap_stat("bytes"));
+	heap_set("max_objects", heap_stat("objects"));
 	q = npheap_alloc(dev, key, 8 * page);
 	assert_ptr_not_equal(q, MAP_FAILED);
 	q[0] = 1;
@@ -197,16 +159,16 @@ static void limits_may_be_lowered(void **state)
 
 	(void)state;
 	memset(p, 'a', 4 * page);
-	set_limit("max_bytes", 1);
-	set_limit("max_objects", 0);
+	heap_set("max_bytes", 1);
+	heap_set("max_objects", 0);
 	assert_int_equal(npheap_getsize(dev, key), 4 * page);
 	assert_int_equal(p[4 * page - 1], 'a');
 	assert_refused(key + 1, page, ENOSPC);
-	set_limit("max_bytes", 0);
+	heap_set("max_bytes", 0);
 	assert_refused(key + 1, page, ENOSPC);
-	set_limit("max_bytes", max_bytes);
+	heap_set("max_bytes", max_bytes);
 	assert_refused(key + 1, page, ENOSPC);
-	set_limit("max_objects", max_objects);
+	heap_set("max_objects", max_objects);
 	create(key + 1, page);
 	delete(key + 1);
 	unmap(p, 4 * page);
@@ -222,7 +184,7 @@ static void limits_count_deleted_memory(void **state)
 	char *p = map_key(key, 4 * page);
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + 4 * page);
+	heap_set("max_bytes", before.bytes + 4 * page);
 	delete(key);
 	now = usage_now();
 	assert_int_equal(now.bytes, before.bytes + 4 * page);
@@ -262,7 +224,7 @@ static void check_bad_limits(const char *name)
 	assert_int_equal(heap_stat(name), INT64_MAX);
 	assert_int_equal(write_text(path, "0x10\n"), 0);
 	assert_int_equal(heap_stat(name), 16);
-	set_limit(name, before);
+	heap_set(name, before);
 }
 
 static void limits_refuse_what_is_no_number(void **state)
@@ -385,14 +347,14 @@ static void check_only_object(size_t size)
 static void limits_leave_room_for_the_only_object(void **state)
 {
 	(void)state;
-	set_limit("max_objects", heap_stat("objects") + 1);
+	heap_set("max_objects", heap_stat("objects") + 1);
 	check_only_object(page);
 }
 
 static void limits_leave_room_for_the_only_bytes(void **state)
 {
 	(void)state;
-	set_limit("max_bytes", heap_stat("bytes") + 16 * page);
+	heap_set("max_bytes", heap_stat("bytes") + 16 * page);
 	check_only_object(16 * page);
 }
 
@@ -423,8 +385,8 @@ static void check_race(long long bytes, long long objects, size_t size)
 
 	if (bytes / (long long)size < objects)
 		fit = bytes / size;
-	set_limit("max_bytes", before.bytes + bytes);
-	set_limit("max_objects", before.objects + objects);
+	heap_set("max_bytes", before.bytes + bytes);
+	heap_set("max_objects", before.objects + objects);
 	run_race(take_all, key, size);
 	assert_int_equal(heap_stat("objects"), before.objects + fit);
 	assert_int_equal(heap_stat("bytes"),
@@ -432,8 +394,8 @@ static void check_race(long long bytes, long long objects, size_t size)
 	for (i = 0; i < RACERS * 128; i++)
 		delete(key + i);
 	assert_usage(before);
-	set_limit("max_bytes", max_bytes);
-	set_limit("max_objects", max_objects);
+	heap_set("max_bytes", max_bytes);
+	heap_set("max_objects", max_objects);
 }
 
 /* However many come at once: all that fits gets in, and no more. */
@@ -445,11 +407,6 @@ static void limits_are_never_exceeded(void **state)
 }
 
 /* ---------------------------------------------------- the machine's memory */
-
-static long long available(void)
-{
-	return field("/proc/meminfo", "MemAvailable:") * 1024;
-}
 
 static long long oom_kills(void)
 {
@@ -464,12 +421,12 @@ static void limits_end_where_memory_ends(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_bytes", INT64_MAX);
+	heap_set("max_bytes", INT64_MAX);
 	assert_refused(key, total, ENOMEM);
 	assert_refused(key, 2 * total, ENOMEM);
 	assert_refused(key, 1ULL << 45, ENOMEM);
 	/* All that is available is more than a heap may have of it. */
-	assert_refused(key, available() & -page, ENOMEM);
+	assert_refused(key, available_bytes() & -page, ENOMEM);
 	assert_int_equal(oom_kills(), kills);
 }
 
@@ -477,7 +434,7 @@ static void limits_end_where_memory_ends(void **state)
 static void limits_leave_memory_to_the_system(void **state)
 {
 	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
-	size_t step = available() / 8 & -page;
+	size_t step = available_bytes() / 8 & -page;
 	struct usage before = usage_now();
 	long long kills = oom_kills();
 	uint64_t key = test_key();
@@ -488,7 +445,7 @@ static void limits_leave_memory_to_the_system(void **state)
 		printf("# too much memory to fill\n");
 		skip();
 	}
-	set_limit("max_bytes", INT64_MAX);
+	heap_set("max_bytes", INT64_MAX);
 	for (n = 0; n < 20; n++) {
 		void *p = npheap_alloc(dev, key + n, step);
 
@@ -498,7 +455,7 @@ static void limits_leave_memory_to_the_system(void **state)
 	}
 	assert_true(n >= 4 && n < 9);
 	assert_refused(key + n, step, ENOMEM);
-	assert_true(available() > total / 64);
+	assert_true(available_bytes() > total / 64);
 	assert_int_equal(oom_kills(), kills);
 	for (i = 0; i < n; i++)
 		delete(key + i);
@@ -541,7 +498,7 @@ static void limits_forget_a_killed_creator(void **state)
 
 	(void)state;
 	race.size = (max_bytes - before.bytes) / 2 & -page;
-	avail = available();
+	avail = available_bytes();
 	for (i = 0; i < 6; i++) {
 		if (kill_creator(&race, i * 500)) {
 			complete++;
@@ -551,7 +508,7 @@ static void limits_forget_a_killed_creator(void **state)
 	}
 	printf("# %d of 6 objects were complete\n", complete);
 	assert_true(complete < 6);
-	assert_true(available() > avail - (long long)race.size / 2);
+	assert_true(available_bytes() > avail - (long long)race.size / 2);
 	create(race.key, page);
 	delete(race.key);
 	assert_usage(before);

@@ -5,50 +5,13 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 
-#include "test.h"
+#include "scene.h"
 
 #define WAITERS 8
 #define MANY_HELD 10000
 #define MANY_TOUCHED 100000
 /* What the module keeps of records that nobody uses. */
 #define IDLE_LOCKS 65536
-
-/* What a test and its children share. */
-struct scene {
-	uint64_t key;
-	int sa_flags;
-	struct gate started;
-	struct gate signals;
-	struct gate go;
-	struct gate done;
-	_Atomic int grants;
-	_Atomic int order[32];
-};
-
-static struct scene *scene;
-
-static void scene_new(void)
-{
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
-	scene->key = test_key();
-}
-
-static void scene_free(void)
-{
-	munmap(scene, sizeof(*scene));
-}
-
-static int lock(uint64_t key)
-{
-	return npheap_lock(dev, key);
-}
-
-static int unlock(uint64_t key)
-{
-	return npheap_unlock(dev, key);
-}
 
 /* ------------------------------------------------------------ the table -- */
 
@@ -98,15 +61,10 @@ static int waiter(void *arg)
 	return 0;
 }
 
-/* Returns once the child sleeps in its wait. */
+/* A child asleep in its wait, that notes this index when it had its turn. */
 static pid_t start_waiter(int (*body)(void *arg), intptr_t index)
 {
-	uint32_t started = scene->started.value;
-	pid_t pid = spawn(body, (void *)index);
-
-	gate_wait(&scene->started, started + 1);
-	assert_true(wait_asleep(pid));
-	return pid;
+	return start_asleep(body, (void *)index);
 }
 
 static void count_signal(int sig)
@@ -999,8 +957,7 @@ static void lock_wait_can_be_killed(void **state)
 	assert_int_equal(lock(scene->key), 0);
 	for (i = 0; i < 3; i++)
 		pids[i] = start_waiter(waiter, i);
-	kill(pids[1], SIGKILL);
-	expect_signal(pids[1], SIGKILL);
+	kill_and_reap(pids[1]);
 	assert_lock_line(scene->key, getpid(), 2);
 	assert_int_equal(unlock(scene->key), 0);
 	expect_exit(pids[0], 0);
@@ -1030,24 +987,13 @@ static void lock_wait_ends_with_sigint(void **state)
 
 /* --------------------------------------------------- limits and counters -- */
 
-static void set_max_locks(long long limit)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lld", limit);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", text),
-			 0);
-	assert_int_equal(heap_stat("max_locks"), limit);
-}
-
 static void lock_over_the_limit_is_enospc(void **state)
 {
-	long long limit = heap_stat("max_locks");
 	long long locks = locks_not_idle();
 	uint64_t key = test_key();
 
 	(void)state;
-	set_max_locks(locks + 2);
+	limit_locks(locks + 2);
 	assert_int_equal(lock(key), 0);
 	assert_int_equal(lock(key + 1), 0);
 	assert_errno(lock(key + 2), ENOSPC);
@@ -1057,9 +1003,9 @@ static void lock_over_the_limit_is_enospc(void **state)
 	assert_errno(lock(key), EDEADLK);
 	assert_int_equal(unlock(key), 0);
 	assert_int_equal(lock(key + 2), 0);
-	set_max_locks(locks);
+	limit_locks(locks);
 	assert_errno(lock(key), ENOSPC);
-	set_max_locks(limit);
+	unlimit_locks();
 	assert_int_equal(lock(key), 0);
 	assert_int_equal(unlock(key), 0);
 	assert_int_equal(unlock(key + 1), 0);
@@ -1070,17 +1016,16 @@ static void lock_over_the_limit_is_enospc(void **state)
 /* Waiting for a held key needs no record, so no limit is in its way. */
 static void lock_wait_is_not_limited(void **state)
 {
-	long long limit = heap_stat("max_locks");
 	pid_t pid;
 
 	(void)state;
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
-	set_max_locks(0);
+	limit_locks(0);
 	pid = start_waiter(waiter, 1);
 	assert_int_equal(unlock(scene->key), 0);
 	expect_exit(pid, 0);
-	set_max_locks(limit);
+	unlimit_locks();
 	scene_free();
 }
 

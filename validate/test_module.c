@@ -199,20 +199,6 @@ static void module_starts_empty(void **state)
 
 /* -------------------------------------------------------------- 100 rounds */
 
-static long long available_bytes(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	long long kilobytes = 0;
-	char line[128];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-			break;
-	fclose(file);
-	return kilobytes * 1024;
-}
-
 /* 1 if the module's slab cache exists, 0 if not, -1 if nobody can tell. */
 static int slab_exists(void)
 {

@@ -3,53 +3,10 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1UL << 20)
 #define GIB (1ULL << 30)
-
-/* What the heap uses; an error must leave it as it was. */
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-	};
-}
-
-static void assert_usage(struct usage before)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-}
-
-static int is_filled(const void *p, int byte, size_t size)
-{
-	const char *c = p;
-
-	return c[0] == (char)byte && !memcmp(c, c + 1, size - 1);
-}
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void drop(void *p, size_t size, uint64_t key)
-{
-	unmap(p, size);
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
 
 /* mmap as the kernel sees it: any offset, no check by the library. */
 static long raw_mmap(uint64_t offset, size_t size)
@@ -58,19 +15,9 @@ static long raw_mmap(uint64_t offset, size_t size)
 		       dev, offset);
 }
 
-/* A command whose fields, but for the offset, hold what a stack would. */
-static struct npheap_cmd poisoned(uint64_t offset)
+static void assert_garbage(const struct npheap_cmd *cmd, uint64_t offset)
 {
-	struct npheap_cmd cmd;
-
-	memset(&cmd, 0xa5, sizeof(cmd));
-	cmd.offset = offset;
-	return cmd;
-}
-
-static void assert_poisoned(const struct npheap_cmd *cmd, uint64_t offset)
-{
-	struct npheap_cmd expected = poisoned(offset);
+	struct npheap_cmd expected = garbage_cmd(offset);
 
 	assert_memory_equal(cmd, &expected, sizeof(expected));
 }
@@ -294,13 +241,13 @@ static void object_key_too_large_for_ioctl(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		struct npheap_cmd cmd = poisoned(1ULL << 63);
+		struct npheap_cmd cmd = garbage_cmd(1ULL << 63);
 
 		assert_errno(ioctl(dev, requests[i], &cmd), EOVERFLOW);
-		assert_poisoned(&cmd, 1ULL << 63);
-		cmd = poisoned(-page);
+		assert_garbage(&cmd, 1ULL << 63);
+		cmd = garbage_cmd(-page);
 		assert_errno(ioctl(dev, requests[i], &cmd), EOVERFLOW);
-		assert_poisoned(&cmd, -page);
+		assert_garbage(&cmd, -page);
 	}
 	assert_int_equal(npheap_getsize(dev, 0), page);
 	drop(zero, page, 0);
@@ -319,10 +266,10 @@ static void object_offset_inside_a_page_is_refused(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		struct npheap_cmd cmd = poisoned(offset);
+		struct npheap_cmd cmd = garbage_cmd(offset);
 
 		assert_errno(ioctl(dev, requests[i], &cmd), EINVAL);
-		assert_poisoned(&cmd, offset);
+		assert_garbage(&cmd, offset);
 	}
 	assert_errno(raw_mmap(offset, page), EINVAL);
 	assert_int_equal(npheap_getsize(dev, key), page);
@@ -374,7 +321,7 @@ static void object_of_many_pages_at_the_last_key(void **state)
 static void object_getsize_of_nothing_is_zero(void **state)
 {
 	uint64_t key = test_key();
-	struct npheap_cmd expected = poisoned(key * page);
+	struct npheap_cmd expected = garbage_cmd(key * page);
 	struct npheap_cmd cmd = expected;
 
 	(void)state;
@@ -387,7 +334,7 @@ static void object_getsize_of_nothing_is_zero(void **state)
 static void object_getsize_fills_in_the_size(void **state)
 {
 	uint64_t key = test_key();
-	struct npheap_cmd expected = poisoned(key * page);
+	struct npheap_cmd expected = garbage_cmd(key * page);
 	struct npheap_cmd cmd = expected;
 	char *p = map_key(key, 7 * page);
 
@@ -402,15 +349,11 @@ static void object_getsize_fills_in_the_size(void **state)
 static char *map_huge(uint64_t key, uint64_t size)
 {
 	long long limit = heap_stat("max_bytes");
-	char text[32];
 	void *p;
 
-	snprintf(text, sizeof(text), "%lld",
-		 heap_stat("bytes") + (long long)size);
-	write_text("/sys/class/misc/npheap/max_bytes", text);
+	heap_set("max_bytes", heap_stat("bytes") + (long long)size);
 	p = npheap_alloc(dev, key, size);
-	snprintf(text, sizeof(text), "%lld", limit);
-	write_text("/sys/class/misc/npheap/max_bytes", text);
+	heap_set("max_bytes", limit);
 	if (p != MAP_FAILED)
 		return p;
 	printf("# no memory for an object of %llu MiB\n",
@@ -425,7 +368,7 @@ static void object_of_two_gib(void **state)
 {
 	uint64_t size = 2 * GIB;
 	uint64_t key = test_key();
-	struct npheap_cmd cmd = poisoned(key * page);
+	struct npheap_cmd cmd = garbage_cmd(key * page);
 	char *p = map_huge(key, size);
 
 	(void)state;
@@ -458,12 +401,12 @@ static void object_delete_of_nothing_is_zero(void **state)
 {
 	struct usage before = usage_now();
 	uint64_t key = test_key();
-	struct npheap_cmd cmd = poisoned(key * page);
+	struct npheap_cmd cmd = garbage_cmd(key * page);
 
 	(void)state;
 	assert_int_equal(npheap_delete(dev, key), 0);
 	assert_int_equal(ioctl(dev, NPHEAP_IOCTL_DELETE, &cmd), 0);
-	assert_poisoned(&cmd, key * page);
+	assert_garbage(&cmd, key * page);
 	assert_usage(before);
 }
 
@@ -472,12 +415,12 @@ static void object_delete_returns_zero(void **state)
 {
 	struct usage before = usage_now();
 	uint64_t key = test_key();
-	struct npheap_cmd cmd = poisoned(key * page);
+	struct npheap_cmd cmd = garbage_cmd(key * page);
 
 	(void)state;
 	unmap(map_key(key, 4 * page), 4 * page);
 	assert_int_equal(ioctl(dev, NPHEAP_IOCTL_DELETE, &cmd), 0);
-	assert_poisoned(&cmd, key * page);
+	assert_garbage(&cmd, key * page);
 	assert_int_equal(npheap_getsize(dev, key), 0);
 	assert_int_equal(npheap_delete(dev, key), 0);
 	assert_usage(before);
@@ -860,14 +803,14 @@ static void object_unknown_commands_are_refused(void **state)
 
 	(void)state;
 	for (nr = 0; nr < 256; nr++) {
-		struct npheap_cmd cmd = poisoned(key * page);
+		struct npheap_cmd cmd = garbage_cmd(key * page);
 
 		/* The four commands, and those of later versions. */
 		if ((nr >= 0x43 && nr <= 0x46) || (nr >= 0xc0 && nr <= 0xdf))
 			continue;
 		assert_errno(ioctl(dev, _IOWR('N', nr, struct npheap_cmd),
 				   &cmd), ENOTTY);
-		assert_poisoned(&cmd, key * page);
+		assert_garbage(&cmd, key * page);
 	}
 	/* The right number with the wrong size, direction or letter. */
 	assert_errno(ioctl(dev, _IOWR('N', 0x45, int), p), ENOTTY);
@@ -902,10 +845,10 @@ static void object_getsize_into_readonly_memory(void **state)
 				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
-	*cmd = poisoned(key * page);
+	*cmd = garbage_cmd(key * page);
 	mprotect(cmd, page, PROT_READ);
 	assert_errno(ioctl(dev, NPHEAP_IOCTL_GETSIZE, cmd), EFAULT);
-	assert_poisoned(cmd, key * page);
+	assert_garbage(cmd, key * page);
 	/* It is not written to by those that have no result. */
 	assert_int_equal(ioctl(dev, NPHEAP_IOCTL_DELETE, cmd), 0);
 	assert_int_equal(npheap_getsize(dev, key), 0);
@@ -976,11 +919,10 @@ static void object_handle_finds_what_the_classic_made(void **state)
 {
 	uint64_t key = test_key(), size = 0xa5a5;
 	char *p = map_key(key, 3 * page);
-	struct npheap *heap;
+	struct npheap *heap = open_heap(0);
 	void *q = NULL;
 
 	(void)state;
-	assert_int_equal(npheap_open(NULL, 0, &heap), 0);
 	p[0] = 4;
 	assert_int_equal(npheap_map(heap, key, page, &q), 0);
 	assert_int_equal(*(char *)q, 4);
@@ -1019,11 +961,10 @@ static void object_handle_map_errors(void **state)
 static void object_handle_readonly(void **state)
 {
 	uint64_t key = test_key();
+	struct npheap *heap = open_heap(NPHEAP_RDONLY);
 	void *poison = (void *)0xa5a5, *p = poison;
-	struct npheap *heap;
 
 	(void)state;
-	assert_int_equal(npheap_open(NULL, NPHEAP_RDONLY, &heap), 0);
 	assert_int_equal(npheap_map(heap, key, page, &p), -ENOENT);
 	assert_ptr_equal(p, poison);
 	assert_int_equal(npheap_getsize(dev, key), 0);

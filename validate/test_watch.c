@@ -275,17 +275,12 @@ static void records_go_with_the_watch(void **state)
 static void limit_is_enospc(void **state)
 {
 	long long limit = heap_stat("max_locks");
-	char text[32];
 
 	watch_new(state);
-	snprintf(text, sizeof(text), "%lld", locks_not_idle() + 1);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", text),
-			 0);
+	heap_set("max_locks", locks_not_idle() + 1);
 	set(key, EVERYTHING);
 	assert_int_equal(npheap_watch_set(watch, key + 1, EVERYTHING), -ENOSPC);
-	snprintf(text, sizeof(text), "%lld", limit);
-	assert_int_equal(write_text("/sys/class/misc/npheap/max_locks", text),
-			 0);
+	heap_set("max_locks", limit);
 	/* A key that is watched is not taken for an idle one. */
 	notify(key);
 	assert_happened(key, NPHEAP_WATCH_NOTIFY);

@@ -204,6 +204,10 @@ static long device_ioctl(struct file *file, unsigned int cmd,
 	case NPHEAP_IOC_WAIT:
 	case NPHEAP_IOC_NOTIFY:
 		return modern_command(file, cmd, argp);
+	case NPHEAP_IOC_CREATE:
+	case NPHEAP_IOC_CREATE_MANY:
+		return npheap_object_ioctl(file_heap(file), file->f_mode, cmd,
+					   argp);
 	default:
 		return -ENOTTY;
 	}

@@ -43,7 +43,8 @@ void npheap_uncharge(struct npheap_counter *counter, u64 amount)
 /*
  * The memory of objects can be neither swapped nor dropped, so a heap that
  * nobody configured stays at a quarter of RAM.  The other limits follow from
- * that: as many objects as fit with a page each, and as many locks.
+ * that: as many objects as fit with a page each, and as many locks.  What is
+ * sparse takes addresses only, until it is touched.
  */
 static void heap_set_limits(struct npheap_heap *heap,
 			    const struct npheap_limits *limits)
@@ -52,6 +53,8 @@ static void heap_set_limits(struct npheap_heap *heap,
 
 	heap->bytes.limit = limits->bytes ?: pages << PAGE_SHIFT;
 	heap->nr_objects.limit = limits->objects ?: pages;
+	heap->sparse_bytes.limit = limits->sparse_bytes ?:
+				   (u64)totalram_pages() << (PAGE_SHIFT + 2);
 	heap->nr_locks.limit = limits->locks ?: pages;
 }
 

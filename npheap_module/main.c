@@ -14,6 +14,10 @@ static unsigned long max_objects;
 module_param(max_objects, ulong, 0444);
 MODULE_PARM_DESC(max_objects, "Initial limit of objects (0: one a page of the default max_bytes)");
 
+static unsigned long max_sparse_bytes;
+module_param(max_sparse_bytes, ulong, 0444);
+MODULE_PARM_DESC(max_sparse_bytes, "Initial limit of the sizes of sparse objects in bytes (0: four times RAM)");
+
 static unsigned long max_locks;
 module_param(max_locks, ulong, 0444);
 MODULE_PARM_DESC(max_locks, "Initial limit of lock records (0: one a page of the default max_bytes)");
@@ -30,6 +34,7 @@ static int __init npheap_init(void)
 	const struct npheap_limits limits = {
 		.bytes = max_bytes,
 		.objects = max_objects,
+		.sparse_bytes = max_sparse_bytes,
 		.locks = max_locks,
 	};
 	int err;

@@ -6,8 +6,9 @@
  *
  *   /dev/npheap ---- struct npheap_heap --+-- superblock (pseudo file system)
  *     device.c         heap.c             |
+ *                                         |     super.c
  *                                         +-- objects: key -> npheap_object
- *                                         |     object.c, map.c
+ *                                         |     object.c, memory.c, map.c
  *                                         +-- locks:   key -> npheap_lock
  *                                         |     lock.c
  *                                         +-- slots:   number -> npheap_lock
@@ -35,6 +36,9 @@
  *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables,
  *                                  locks of the xarrays
  *   npheap_heap.process_lock is taken alone
+ *
+ *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem
+ *   mmap_lock > its invalidate_lock (shared) > its inode.i_lock
  *
  * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
  * with a reclaim that could, under npheap_lock.lock.  The lists of an
@@ -109,6 +113,7 @@ struct npheap_stats {
  * @owners: struct npheap_owner by task
  * @bytes: memory of all objects that exist or are still mapped
  * @nr_objects: those objects
+ * @sparse_bytes: sizes of those of them that are sparse
  * @nr_locks: lock records
  * @slots: struct npheap_lock by the number of its record in the table
  * @table: pages of the table, by page offset
@@ -134,6 +139,7 @@ struct npheap_heap {
 	struct rhashtable owners;
 	struct npheap_counter bytes;
 	struct npheap_counter nr_objects;
+	struct npheap_counter sparse_bytes;
 	struct npheap_counter nr_locks;
 	struct xarray slots;
 	struct xarray table;
@@ -172,26 +178,35 @@ enum npheap_state {
  * @node: in heap->objects until it is deleted
  * @key: the key
  * @state: an enum npheap_state, released by the creator
- * @charged: counted against the heap's limits
- * @deleted: no longer in heap->objects
- * @deleted_bytes: what it adds to heap->deleted_bytes
+ * @max_size: how far it may grow, in bytes
+ * @bytes: its part of heap->bytes; under inode.i_lock
  * @creator: thread group that made it
+ * @flags: NPHEAP_CREATE_*
+ * @counted: counts in heap->nr_objects and heap->sparse_bytes
+ * @deleted: no longer in heap->objects; set under inode.i_lock
  */
 struct npheap_object {
 	struct inode inode;
 	struct npheap_heap *heap;
 	struct rhash_head node;
 	u64 key;
-	int state;
-	bool charged;
-	bool deleted;
-	u64 deleted_bytes;
+	u64 max_size;
+	u64 bytes;
 	struct pid *creator;
+	int state;
+	u32 flags;
+	bool counted;
+	bool deleted;
 };
 
 static inline struct npheap_object *npheap_object(struct inode *inode)
 {
 	return container_of(inode, struct npheap_object, inode);
+}
+
+static inline bool npheap_object_sparse(const struct npheap_object *obj)
+{
+	return obj->flags & NPHEAP_CREATE_SPARSE;
 }
 
 /**
@@ -283,6 +298,7 @@ extern bool npheap_allow_exec;
 struct npheap_limits {
 	u64 bytes;
 	u64 objects;
+	u64 sparse_bytes;
 	u64 locks;
 };
 
@@ -292,20 +308,35 @@ void npheap_heap_destroy(struct npheap_heap *heap);
 bool npheap_charge(struct npheap_counter *counter, u64 amount);
 void npheap_uncharge(struct npheap_counter *counter, u64 amount);
 
-/* object.c */
+/* super.c */
+extern const struct address_space_operations npheap_object_aops;
 int npheap_object_cache_init(void);
 void npheap_object_cache_exit(void);
 int npheap_object_mount(struct npheap_heap *heap);
 void npheap_object_unmount(struct npheap_heap *heap);
-struct npheap_object *npheap_object_find(struct npheap_heap *heap, u64 key);
-struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key,
-					u64 size, bool create);
+
+/* memory.c */
+int npheap_memory_charge(struct npheap_object *obj, u64 bytes);
+void npheap_memory_uncharge(struct npheap_object *obj, u64 bytes);
+void npheap_memory_delete(struct npheap_object *obj);
+int npheap_memory_populate(struct npheap_object *obj, pgoff_t index,
+			   pgoff_t end);
+int npheap_memory_fill(struct npheap_object *obj, pgoff_t index);
+
+/* object.c */
+struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key);
 void npheap_object_put(struct npheap_object *obj);
+void npheap_object_uncount(struct npheap_object *obj);
+int npheap_object_create(struct npheap_heap *heap,
+			 const struct npheap_create *args);
+struct file *npheap_object_open(struct npheap_heap *heap,
+				const struct npheap_create *args, bool create);
 void npheap_object_delete(struct npheap_heap *heap, u64 key);
 u64 npheap_object_size(struct npheap_heap *heap, u64 key);
 
 /* map.c */
 extern const struct file_operations npheap_object_fops;
+struct file *npheap_object_file(struct npheap_object *obj);
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
 struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
 			 const struct file_operations *fops);
@@ -346,6 +377,10 @@ int npheap_owner_init(struct npheap_heap *heap);
 void npheap_owner_exit(struct npheap_heap *heap);
 struct npheap_owner *npheap_owner_find(struct npheap_heap *heap);
 struct npheap_owner *npheap_owner_get(struct npheap_heap *heap);
+
+/* object_ioctl.c */
+long npheap_object_ioctl(struct npheap_heap *heap, fmode_t mode,
+			 unsigned int cmd, void __user *argp);
 
 /* device.c */
 int npheap_device_register(struct npheap_heap *heap);

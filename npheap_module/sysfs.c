@@ -87,9 +87,11 @@ u64 npheap_stat(struct npheap_heap *heap, size_t offset)
 HEAP_ATTR_USAGE(bytes, bytes.usage);
 HEAP_ATTR_USAGE(deleted_bytes, deleted_bytes);
 HEAP_ATTR_USAGE(objects, nr_objects.usage);
+HEAP_ATTR_USAGE(sparse_bytes, sparse_bytes.usage);
 HEAP_ATTR_USAGE(locks, nr_locks.usage);
 HEAP_ATTR_LIMIT(max_bytes, bytes);
 HEAP_ATTR_LIMIT(max_objects, nr_objects);
+HEAP_ATTR_LIMIT(max_sparse_bytes, sparse_bytes);
 HEAP_ATTR_LIMIT(max_locks, nr_locks);
 HEAP_ATTR_STAT(creates);
 HEAP_ATTR_STAT(attaches);
@@ -103,9 +105,11 @@ static struct attribute *npheap_attrs[] = {
 	&dev_attr_bytes.attr,
 	&dev_attr_deleted_bytes.attr,
 	&dev_attr_objects.attr,
+	&dev_attr_sparse_bytes.attr,
 	&dev_attr_locks.attr,
 	&dev_attr_max_bytes.attr,
 	&dev_attr_max_objects.attr,
+	&dev_attr_max_sparse_bytes.attr,
 	&dev_attr_max_locks.attr,
 	&dev_attr_creates.attr,
 	&dev_attr_attaches.attr,

@@ -11,7 +11,8 @@
  *	The first mapping of a key creates the object, zero-filled, with the
  *	mapping's length as its size; later mappings share it whatever their
  *	length.  Touching a page beyond the object's end raises SIGBUS.
- *	Every mapping starts at the object's first byte.
+ *	Every mapping starts at the object's first byte.  With MAP_NORESERVE
+ *	the object that it creates is a sparse one (NPHEAP_CREATE_SPARSE).
  *
  *	EACCES     PROT_EXEC (see the module parameter allow_exec), or a
  *	           shared writable mapping of a descriptor opened read-only
@@ -200,6 +201,55 @@ struct npheap_event {
 	__u32 reserved;
 };
 
+/*
+ * Objects, created in a system call of its own.
+ *
+ * All pages of an object are allocated when it is created, so that no later
+ * access can fail for want of memory.  Those of a sparse object come when they
+ * are touched, by a read or a write; SIGBUS is what happens where a limit is
+ * reached, or the memory is used up, by then.  So does the touch of a page
+ * beyond the end of any object, and nothing else.
+ */
+
+/* Flags of struct npheap_create. */
+#define NPHEAP_CREATE_SPARSE	0x1	/* pages come at the first touch */
+
+/**
+ * struct npheap_create - argument of NPHEAP_IOC_CREATE
+ * @key: the key
+ * @size: in bytes; rounded up to pages; not 0
+ * @max_size: the size that NPHEAP_IOC_RESIZE may give it at most; rounded up;
+ *	      0: @size
+ * @flags: NPHEAP_CREATE_*
+ * @reserved: 0
+ *
+ * Creates an object, zero-filled, or fails with EEXIST; EINVAL where @size is 0
+ * or above @max_size, EFBIG where no file can be so large, ENOSPC and ENOMEM as
+ * mmap(2).  Can be killed while it allocates, and leaves nothing behind then.
+ */
+struct npheap_create {
+	__u64 key;
+	__u64 size;
+	__u64 max_size;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_create_many - argument of NPHEAP_IOC_CREATE_MANY
+ * @items: address of an array of struct npheap_create
+ * @count: its length, INT_MAX at most
+ * @reserved: 0
+ *
+ * Creates one after the other, and returns how many.  The first that fails ends
+ * it; if nothing was created before, its error is returned.
+ */
+struct npheap_create_many {
+	__u64 items;
+	__u32 count;
+	__u32 reserved;
+};
+
 #define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)
 #define NPHEAP_IOC_BIND		_IOWR('N', 0xc1, struct npheap_bind)
 #define NPHEAP_IOC_LOCK		_IOW('N', 0xc2, struct npheap_lock_args)
@@ -209,5 +259,7 @@ struct npheap_event {
 #define NPHEAP_IOC_EVENT	_IOWR('N', 0xc5, struct npheap_event)
 #define NPHEAP_IOC_WAIT		_IOW('N', 0xc6, struct npheap_event)
 #define NPHEAP_IOC_NOTIFY	_IOW('N', 0xc7, struct npheap_event)
+#define NPHEAP_IOC_CREATE	_IOW('N', 0xc9, struct npheap_create)
+#define NPHEAP_IOC_CREATE_MANY	_IOW('N', 0xca, struct npheap_create_many)
 
 #endif

@@ -38,7 +38,7 @@ static vm_fault_t map_window(struct vm_fault *vmf)
 	unsigned long window = ALIGN_DOWN(vmf->address, size);
 	unsigned long start = max(window, vma->vm_start);
 	unsigned long end = min(window + size - 1, vma->vm_end - 1);
-	pgoff_t pages = i_size_read(&obj->inode) >> PAGE_SHIFT;
+	pgoff_t pages = npheap_object_pages(obj);
 
 	if (vmf->pgoff >= pages)
 		return 0;
@@ -115,7 +115,7 @@ static vm_fault_t object_fault(struct vm_fault *vmf)
 
 	count_fault(vmf);
 	filemap_invalidate_lock_shared(mapping);
-	if (vmf->pgoff < i_size_read(&obj->inode) >> PAGE_SHIFT) {
+	if (vmf->pgoff < npheap_object_pages(obj)) {
 		ret = map_present(vmf);
 		if (ret & VM_FAULT_SIGBUS && npheap_object_sparse(obj) &&
 		    !npheap_memory_fill(obj, vmf->pgoff))

@@ -174,7 +174,7 @@ int npheap_memory_populate(struct npheap_object *obj, pgoff_t index,
 static unsigned int fill_order(struct npheap_object *obj, pgoff_t index)
 {
 	struct address_space *mapping = obj->inode.i_mapping;
-	pgoff_t end = i_size_read(&obj->inode) >> PAGE_SHIFT;
+	pgoff_t end = npheap_object_pages(obj);
 	unsigned int order = max_folio_order(mapping);
 	struct folio *before;
 

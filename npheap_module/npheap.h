@@ -8,7 +8,8 @@
  *     device.c         heap.c             |
  *                                         |     super.c
  *                                         +-- objects: key -> npheap_object
- *                                         |     object.c, memory.c, map.c
+ *                                         |     object.c, memory.c, map.c,
+ *                                         |     resize.c
  *                                         +-- locks:   key -> npheap_lock
  *                                         |     lock.c
  *                                         +-- slots:   number -> npheap_lock
@@ -173,15 +174,19 @@ enum npheap_state {
 
 /**
  * struct npheap_object - memory under a key
- * @inode: holds the size and, as page cache, the memory
+ * @inode: holds, as page cache, the memory; its i_size is @size, or more while
+ *	   pages beyond @size come or go: splitting a folio that reaches beyond
+ *	   i_size is for file systems that write back
  * @heap: where it belongs
  * @node: in heap->objects until it is deleted
  * @key: the key
  * @state: an enum npheap_state, released by the creator
+ * @size: in bytes; set under the inode lock and, to less, the invalidate_lock
  * @max_size: how far it may grow, in bytes
  * @bytes: its part of heap->bytes; under inode.i_lock
  * @creator: thread group that made it
  * @flags: NPHEAP_CREATE_*
+ * @seals: NPHEAP_SEAL_*; set under the inode lock
  * @counted: counts in heap->nr_objects and heap->sparse_bytes
  * @deleted: no longer in heap->objects; set under inode.i_lock
  */
@@ -190,11 +195,13 @@ struct npheap_object {
 	struct npheap_heap *heap;
 	struct rhash_head node;
 	u64 key;
+	u64 size;
 	u64 max_size;
 	u64 bytes;
 	struct pid *creator;
 	int state;
 	u32 flags;
+	u32 seals;
 	bool counted;
 	bool deleted;
 };
@@ -202,6 +209,12 @@ struct npheap_object {
 static inline struct npheap_object *npheap_object(struct inode *inode)
 {
 	return container_of(inode, struct npheap_object, inode);
+}
+
+/* The bound of every access. */
+static inline pgoff_t npheap_object_pages(const struct npheap_object *obj)
+{
+	return READ_ONCE(obj->size) >> PAGE_SHIFT;
 }
 
 static inline bool npheap_object_sparse(const struct npheap_object *obj)
@@ -326,6 +339,8 @@ int npheap_memory_fill(struct npheap_object *obj, pgoff_t index);
 /* object.c */
 struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key);
 void npheap_object_put(struct npheap_object *obj);
+int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes);
+void npheap_object_uncharge_sparse(struct npheap_object *obj, u64 bytes);
 void npheap_object_uncount(struct npheap_object *obj);
 int npheap_object_create(struct npheap_heap *heap,
 			 const struct npheap_create *args);
@@ -333,6 +348,14 @@ struct file *npheap_object_open(struct npheap_heap *heap,
 				const struct npheap_create *args, bool create);
 void npheap_object_delete(struct npheap_heap *heap, u64 key);
 u64 npheap_object_size(struct npheap_heap *heap, u64 key);
+
+/* resize.c */
+int npheap_object_resize(struct npheap_object *obj, u64 size, bool force);
+int npheap_object_punch(struct npheap_object *obj, u64 offset, u64 length,
+			bool force);
+int npheap_object_seal(struct npheap_object *obj, u32 seals);
+void npheap_object_stat(const struct npheap_object *obj,
+			struct npheap_stat *stat);
 
 /* map.c */
 extern const struct file_operations npheap_object_fops;

@@ -19,22 +19,48 @@ const struct rhashtable_params npheap_object_params = {
 
 static u64 sparse_bytes(const struct npheap_object *obj)
 {
-	return npheap_object_sparse(obj) ? i_size_read(&obj->inode) : 0;
+	return npheap_object_sparse(obj) ? obj->size : 0;
+}
+
+/**
+ * npheap_object_charge_sparse() - count the size of a sparse object, or growth
+ * @obj: the object
+ * @bytes: how much
+ *
+ * Context: Any.
+ * Return: 0, or -ENOSPC; nothing is counted then.
+ */
+int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes)
+{
+	return npheap_charge(&obj->heap->sparse_bytes, bytes) ? 0 : -ENOSPC;
+}
+
+/**
+ * npheap_object_uncharge_sparse() - undo npheap_object_charge_sparse()
+ * @obj: the object
+ * @bytes: how much of it
+ *
+ * Context: Any.
+ */
+void npheap_object_uncharge_sparse(struct npheap_object *obj, u64 bytes)
+{
+	npheap_uncharge(&obj->heap->sparse_bytes, bytes);
 }
 
 /* What an object counts for, whatever memory it has. */
 static int object_count(struct npheap_object *obj)
 {
 	struct npheap_heap *heap = obj->heap;
+	int err;
 
 	if (!npheap_charge(&heap->nr_objects, 1))
 		return -ENOSPC;
-	if (!npheap_charge(&heap->sparse_bytes, sparse_bytes(obj))) {
+	err = npheap_object_charge_sparse(obj, sparse_bytes(obj));
+	if (err)
 		npheap_uncharge(&heap->nr_objects, 1);
-		return -ENOSPC;
-	}
-	obj->counted = true;
-	return 0;
+	else
+		obj->counted = true;
+	return err;
 }
 
 /**
@@ -47,7 +73,7 @@ void npheap_object_uncount(struct npheap_object *obj)
 {
 	if (!obj->counted)
 		return;
-	npheap_uncharge(&obj->heap->sparse_bytes, sparse_bytes(obj));
+	npheap_object_uncharge_sparse(obj, sparse_bytes(obj));
 	npheap_uncharge(&obj->heap->nr_objects, 1);
 }
 
@@ -84,6 +110,7 @@ static struct npheap_object *object_new(struct npheap_heap *heap,
 	obj = npheap_object(inode);
 	obj->heap = heap;
 	obj->key = args->key;
+	obj->size = args->size;
 	obj->max_size = args->max_size;
 	obj->flags = args->flags;
 	obj->state = NPHEAP_POPULATING;
@@ -137,15 +164,14 @@ static int object_state(const struct npheap_object *obj)
 
 static int object_allocate(struct npheap_object *obj)
 {
-	u64 size = i_size_read(&obj->inode);
 	int err = object_count(obj);
 
 	if (err || npheap_object_sparse(obj))
 		return err;
-	err = npheap_memory_charge(obj, size);
+	err = npheap_memory_charge(obj, obj->size);
 	if (err)
 		return err;
-	return npheap_memory_populate(obj, 0, size >> PAGE_SHIFT);
+	return npheap_memory_populate(obj, 0, npheap_object_pages(obj));
 }
 
 static void object_finish(struct npheap_object *obj)
@@ -155,7 +181,7 @@ static void object_finish(struct npheap_object *obj)
 	npheap_lock_resized(obj->heap, obj->key);
 	object_set_state(obj, NPHEAP_READY);
 	npheap_count(obj->heap, creates);
-	trace_npheap_create(obj->key, i_size_read(&obj->inode));
+	trace_npheap_create(obj->key, READ_ONCE(obj->size));
 }
 
 static void object_abandon(struct npheap_object *obj)
@@ -346,7 +372,7 @@ void npheap_object_delete(struct npheap_heap *heap, u64 key)
 	if (object_unpublish(obj)) {
 		npheap_lock_resized(heap, key);
 		npheap_count(heap, deletes);
-		trace_npheap_delete(key, i_size_read(&obj->inode));
+		trace_npheap_delete(key, READ_ONCE(obj->size));
 	}
 	npheap_object_put(obj);
 }
@@ -368,7 +394,7 @@ u64 npheap_object_size(struct npheap_heap *heap, u64 key)
 	obj = rhashtable_lookup(&heap->objects, &key, npheap_object_params);
 	if (obj && (object_state(obj) == NPHEAP_POPULATED ||
 		    object_state(obj) == NPHEAP_READY))
-		size = i_size_read(&obj->inode);
+		size = READ_ONCE(obj->size);
 	rcu_read_unlock();
 	return size;
 }

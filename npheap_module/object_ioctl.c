@@ -38,8 +38,8 @@ static int check_create(struct npheap_create *args)
 	return err ?: check_size(&args->max_size);
 }
 
-static int create_one(struct npheap_heap *heap,
-		      const struct npheap_create __user *argp)
+static int ioctl_create(struct npheap_heap *heap,
+			const struct npheap_create __user *argp)
 {
 	struct npheap_create args;
 	int err;
@@ -50,8 +50,8 @@ static int create_one(struct npheap_heap *heap,
 	return err ?: npheap_object_create(heap, &args);
 }
 
-static long create_many(struct npheap_heap *heap,
-			const struct npheap_create_many __user *argp)
+static long ioctl_create_many(struct npheap_heap *heap,
+			      const struct npheap_create_many __user *argp)
 {
 	const struct npheap_create __user *items;
 	struct npheap_create_many args;
@@ -67,12 +67,99 @@ static long create_many(struct npheap_heap *heap,
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		else
-			err = create_one(heap, &items[done]);
+			err = ioctl_create(heap, &items[done]);
 		if (err)
 			return done ?: err;
 		cond_resched();
 	}
 	return done;
+}
+
+static struct npheap_object *get_object(struct npheap_heap *heap, u64 key)
+{
+	if (key > NPHEAP_KEY_MAX)
+		return ERR_PTR(-EOVERFLOW);
+	return npheap_object_get(heap, key);
+}
+
+static int ioctl_resize(struct npheap_heap *heap, const void __user *argp)
+{
+	struct npheap_resize args;
+	struct npheap_object *obj;
+	int err;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.reserved || args.flags & ~NPHEAP_RESIZE_FORCE)
+		return -EINVAL;
+	err = check_size(&args.size);
+	if (err)
+		return err;
+	obj = get_object(heap, args.key);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	err = npheap_object_resize(obj, args.size,
+				   args.flags & NPHEAP_RESIZE_FORCE);
+	npheap_object_put(obj);
+	return err;
+}
+
+static int ioctl_punch(struct npheap_heap *heap, const void __user *argp)
+{
+	struct npheap_punch args;
+	struct npheap_object *obj;
+	int err;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.reserved || args.flags & ~NPHEAP_RESIZE_FORCE)
+		return -EINVAL;
+	if (!args.length || (args.offset | args.length) & ~PAGE_MASK)
+		return -EINVAL;
+	obj = get_object(heap, args.key);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	err = npheap_object_punch(obj, args.offset, args.length,
+				  args.flags & NPHEAP_RESIZE_FORCE);
+	npheap_object_put(obj);
+	return err;
+}
+
+static int ioctl_seal(struct npheap_heap *heap, const void __user *argp)
+{
+	struct npheap_object *obj;
+	struct npheap_seal args;
+	int err;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.reserved || args.seals & ~(NPHEAP_SEAL_SHRINK |
+					    NPHEAP_SEAL_GROW |
+					    NPHEAP_SEAL_SEAL))
+		return -EINVAL;
+	obj = get_object(heap, args.key);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	err = npheap_object_seal(obj, args.seals);
+	npheap_object_put(obj);
+	return err;
+}
+
+static int ioctl_stat(struct npheap_heap *heap,
+		      struct npheap_stat __user *argp)
+{
+	struct npheap_object *obj;
+	struct npheap_stat stat;
+	u64 key;
+
+	if (get_user(key, &argp->key))
+		return -EFAULT;
+	obj = get_object(heap, key);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	npheap_object_stat(obj, &stat);
+	npheap_object_put(obj);
+	return copy_to_user(argp, &stat, sizeof(stat)) ? -EFAULT : 0;
 }
 
 /**
@@ -88,9 +175,20 @@ static long create_many(struct npheap_heap *heap,
 long npheap_object_ioctl(struct npheap_heap *heap, fmode_t mode,
 			 unsigned int cmd, void __user *argp)
 {
+	if (cmd == NPHEAP_IOC_STAT)
+		return ioctl_stat(heap, argp);
 	if (!(mode & FMODE_WRITE))
 		return -EBADF;
-	if (cmd == NPHEAP_IOC_CREATE)
-		return create_one(heap, argp);
-	return create_many(heap, argp);
+	switch (cmd) {
+	case NPHEAP_IOC_CREATE:
+		return ioctl_create(heap, argp);
+	case NPHEAP_IOC_CREATE_MANY:
+		return ioctl_create_many(heap, argp);
+	case NPHEAP_IOC_RESIZE:
+		return ioctl_resize(heap, argp);
+	case NPHEAP_IOC_PUNCH:
+		return ioctl_punch(heap, argp);
+	default:
+		return ioctl_seal(heap, argp);
+	}
 }

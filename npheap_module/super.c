@@ -23,6 +23,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->key = 0;
 	obj->creator = NULL;
 	obj->bytes = 0;
+	obj->seals = 0;
 	obj->counted = false;
 	obj->deleted = false;
 	return &obj->inode;

@@ -250,6 +250,105 @@ struct npheap_create_many {
 	__u32 reserved;
 };
 
+/* Flags of struct npheap_resize and struct npheap_punch. */
+#define NPHEAP_RESIZE_FORCE	0x1	/* also where other processes map it */
+
+/**
+ * struct npheap_resize - argument of NPHEAP_IOC_RESIZE
+ * @key: the key
+ * @size: the new size in bytes; rounded up to pages; not 0
+ * @flags: NPHEAP_RESIZE_FORCE
+ * @reserved: 0
+ *
+ * Growth is seen through every mapping that is long enough; EFBIG above the
+ * object's max_size, ENOSPC and ENOMEM as at its creation.
+ *
+ * Shrinking takes the pages beyond the new end away; touching them is SIGBUS
+ * from then on.  EBUSY where another process maps one of them, which
+ * NPHEAP_RESIZE_FORCE overrides, for the user who created the object and for
+ * CAP_SYS_ADMIN (others: EPERM); and where a large page that the new end cuts
+ * is in use for I/O.
+ *
+ * ENOENT: no such object.  EPERM: sealed.  What fails changes nothing.
+ */
+struct npheap_resize {
+	__u64 key;
+	__u64 size;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_punch - argument of NPHEAP_IOC_PUNCH
+ * @key: the key
+ * @offset: where the range begins, in bytes, a multiple of the page size
+ * @length: of the range, a multiple of the page size and not 0
+ * @flags: NPHEAP_RESIZE_FORCE
+ * @reserved: 0
+ *
+ * The range, which is inside the object (else EINVAL), reads as zeroes
+ * afterwards.  A sparse object gives its memory back.  Others keep it, so that
+ * writing there cannot fail.  EBUSY, EPERM, ENOENT as NPHEAP_IOC_RESIZE.
+ */
+struct npheap_punch {
+	__u64 key;
+	__u64 offset;
+	__u64 length;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* Seals: what nobody can do to the object any more, not even by force. */
+#define NPHEAP_SEAL_SHRINK	0x1	/* shrink it, or punch */
+#define NPHEAP_SEAL_GROW	0x2	/* let it grow */
+#define NPHEAP_SEAL_SEAL	0x4	/* add seals */
+
+/**
+ * struct npheap_seal - argument of NPHEAP_IOC_SEAL
+ * @key: the key
+ * @seals: NPHEAP_SEAL_* to add
+ * @reserved: 0
+ *
+ * Seals are for ever, that is, until the object is deleted.  ENOENT: no such
+ * object.  EPERM: NPHEAP_SEAL_SEAL was added before.
+ */
+struct npheap_seal {
+	__u64 key;
+	__u32 seals;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_stat - argument of NPHEAP_IOC_STAT
+ * @key: in: the key
+ * @size: out: in bytes
+ * @max_size: out: how large it may grow
+ * @resident: out: bytes of memory that it has
+ * @generation: out: another number for each object that ever was; the inode
+ *		number in /proc/PID/maps
+ * @mappings: out: calls of mmap whose mapping is there; what a child of fork
+ *	      got from its parent counts together with the parent's
+ * @flags: out: NPHEAP_CREATE_*
+ * @seals: out: NPHEAP_SEAL_*
+ * @creator: out: pid that the process had that created it, in the caller's pid
+ *	     namespace, or 0 where it is not there
+ * @uid: out: of the user who created it, in the caller's user namespace
+ *
+ * Also by a descriptor that was opened read-only.  ENOENT: no such object.
+ */
+struct npheap_stat {
+	__u64 key;
+	__u64 size;
+	__u64 max_size;
+	__u64 resident;
+	__u64 generation;
+	__u64 mappings;
+	__u32 flags;
+	__u32 seals;
+	__s32 creator;
+	__u32 uid;
+};
+
 #define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)
 #define NPHEAP_IOC_BIND		_IOWR('N', 0xc1, struct npheap_bind)
 #define NPHEAP_IOC_LOCK		_IOW('N', 0xc2, struct npheap_lock_args)
@@ -261,5 +360,9 @@ struct npheap_create_many {
 #define NPHEAP_IOC_NOTIFY	_IOW('N', 0xc7, struct npheap_event)
 #define NPHEAP_IOC_CREATE	_IOW('N', 0xc9, struct npheap_create)
 #define NPHEAP_IOC_CREATE_MANY	_IOW('N', 0xca, struct npheap_create_many)
+#define NPHEAP_IOC_RESIZE	_IOW('N', 0xcb, struct npheap_resize)
+#define NPHEAP_IOC_PUNCH	_IOW('N', 0xcc, struct npheap_punch)
+#define NPHEAP_IOC_SEAL		_IOW('N', 0xcd, struct npheap_seal)
+#define NPHEAP_IOC_STAT		_IOWR('N', 0xce, struct npheap_stat)
 
 #endif

@@ -147,6 +147,12 @@ static bool rec_idle(const struct npheap_lock *rec)
 	       list_empty(&rec->sleepers);
 }
 
+static void rec_uncharge(struct npheap_lock *rec)
+{
+	npheap_uncharge(rec->heap, rec->user, NPHEAP_LOCKS, 1);
+	npheap_user_put(rec->heap, rec->user);
+}
+
 /*
  * Ends the binding of the record to its key, unless it is in use.  A thread
  * that knows it may be taking it at this very moment, so that is for the
@@ -169,7 +175,7 @@ static bool rec_evict(struct npheap_lock *rec)
 	rhashtable_remove_fast(&rec->heap->locks, &rec->node,
 			       npheap_lock_params);
 	npheap_slot_free(rec->heap, rec);
-	npheap_uncharge(&rec->heap->nr_locks, 1);
+	rec_uncharge(rec);
 	rec_unlock(rec);
 	kfree_rcu(rec, rcu);
 	return true;
@@ -183,10 +189,11 @@ static void rec_put(struct npheap_lock *rec)
 }
 
 /*
- * Looks at @count records, going round, and frees what is not in use.  Returns
- * whether it freed any.
+ * Looks at @count records, going round, and frees what is not in use, only of
+ * @user where that is not NULL.  Returns whether it freed any.
  */
-static bool evict_some(struct npheap_heap *heap, u64 count)
+static bool evict_some(struct npheap_heap *heap, const struct npheap_user *user,
+		       u64 count)
 {
 	unsigned long index = READ_ONCE(heap->clock_hand);
 	struct npheap_lock *rec;
@@ -197,7 +204,8 @@ static bool evict_some(struct npheap_heap *heap, u64 count)
 		rec = xa_find(&heap->slots, &index, ULONG_MAX, XA_PRESENT);
 		if (rec) {
 			rec_lock(rec);
-			if (!rec->dead && rec_evict(rec))
+			if (!rec->dead && (!user || rec->user == user) &&
+			    rec_evict(rec))
 				freed = true;
 			else
 				rec_unlock(rec);
@@ -212,18 +220,26 @@ static bool evict_some(struct npheap_heap *heap, u64 count)
 	return freed;
 }
 
-static bool lock_charge(struct npheap_heap *heap)
+static u64 lock_usage(struct npheap_heap *heap)
 {
-	if (atomic64_read(&heap->nr_locks.usage) >= NPHEAP_IDLE_LOCKS)
-		evict_some(heap, NPHEAP_EVICT_SCAN);
+	return atomic64_read(&heap->counters[NPHEAP_LOCKS].usage);
+}
+
+static int lock_charge(struct npheap_heap *heap, struct npheap_user *user)
+{
+	int err;
+
+	if (lock_usage(heap) >= NPHEAP_IDLE_LOCKS)
+		evict_some(heap, NULL, NPHEAP_EVICT_SCAN);
 	/*
 	 * Only where all are in use is the limit reached.  A search may find
 	 * nothing because another, at the same time, took it all.
 	 */
-	while (!npheap_charge(&heap->nr_locks, 1))
-		if (!evict_some(heap, atomic64_read(&heap->nr_locks.usage) + 1))
-			return npheap_charge(&heap->nr_locks, 1);
-	return true;
+	do {
+		err = npheap_charge(heap, user, NPHEAP_LOCKS, 1);
+	} while (err && evict_some(heap, err == -EDQUOT ? user : NULL,
+				   lock_usage(heap) + 1));
+	return err ? npheap_charge(heap, user, NPHEAP_LOCKS, 1) : 0;
 }
 
 /* Returns with the record locked, or NULL where the key has none. */
@@ -261,24 +277,32 @@ static void rec_init(struct npheap_lock *rec)
 
 static struct npheap_lock *rec_new(struct npheap_heap *heap, u64 key)
 {
-	struct npheap_lock *rec;
+	struct npheap_lock *rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
 	int err = -ENOMEM;
 
-	if (!lock_charge(heap))
-		return ERR_PTR(-ENOSPC);
-	rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
-	if (rec) {
-		rec->heap = heap;
-		rec->key = key;
-		err = npheap_slot_alloc(heap, rec);
-	}
-	if (err) {
-		npheap_uncharge(&heap->nr_locks, 1);
-		kfree(rec);
-		return ERR_PTR(err);
-	}
+	if (!rec)
+		return ERR_PTR(-ENOMEM);
+	rec->heap = heap;
+	rec->key = key;
+	rec->user = npheap_user_get(heap);
+	if (!rec->user)
+		goto free;
+	err = lock_charge(heap, rec->user);
+	if (err)
+		goto put_user;
+	err = npheap_slot_alloc(heap, rec);
+	if (err)
+		goto uncharge;
 	rec_init(rec);
 	return rec;
+
+uncharge:
+	npheap_uncharge(heap, rec->user, NPHEAP_LOCKS, 1);
+put_user:
+	npheap_user_put(heap, rec->user);
+free:
+	kfree(rec);
+	return ERR_PTR(err);
 }
 
 /*
@@ -297,7 +321,7 @@ static int rec_insert(struct npheap_heap *heap, struct npheap_lock *rec)
 	if (err) {
 		rec->dead = true;
 		npheap_slot_free(heap, rec);
-		npheap_uncharge(&heap->nr_locks, 1);
+		rec_uncharge(rec);
 	}
 	rec_unlock(rec);
 	if (!err)
@@ -958,6 +982,7 @@ void npheap_lock_abandon(struct npheap_owner *owner)
 
 static void lock_free(void *rec, void *unused)
 {
+	rec_uncharge(rec);
 	kfree(rec);
 }
 

@@ -31,18 +31,18 @@ static struct npheap_heap default_heap;
 
 static int __init npheap_init(void)
 {
-	const struct npheap_limits limits = {
-		.bytes = max_bytes,
-		.objects = max_objects,
-		.sparse_bytes = max_sparse_bytes,
-		.locks = max_locks,
+	const u64 limits[NPHEAP_RESOURCES] = {
+		[NPHEAP_BYTES] = max_bytes,
+		[NPHEAP_OBJECTS] = max_objects,
+		[NPHEAP_SPARSE_BYTES] = max_sparse_bytes,
+		[NPHEAP_LOCKS] = max_locks,
 	};
 	int err;
 
 	err = npheap_object_cache_init();
 	if (err)
 		return err;
-	err = npheap_heap_init(&default_heap, &limits);
+	err = npheap_heap_init(&default_heap, limits);
 	if (err)
 		goto free_cache;
 	err = npheap_proc_init(&default_heap);

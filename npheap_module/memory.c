@@ -37,16 +37,16 @@ static void add_bytes(struct npheap_object *obj, s64 bytes)
  * @bytes: how much
  *
  * Context: Process context.
- * Return: 0, or -ENOSPC or -ENOMEM; nothing is counted then.
+ * Return: 0, or -ENOSPC, -EDQUOT or -ENOMEM; nothing is counted then.
  */
 int npheap_memory_charge(struct npheap_object *obj, u64 bytes)
 {
-	struct npheap_heap *heap = obj->heap;
+	int err = npheap_charge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
 
-	if (!npheap_charge(&heap->bytes, bytes))
-		return -ENOSPC;
+	if (err)
+		return err;
 	if (!memory_available(bytes)) {
-		npheap_uncharge(&heap->bytes, bytes);
+		npheap_uncharge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
 		return -ENOMEM;
 	}
 	add_bytes(obj, bytes);
@@ -63,7 +63,7 @@ int npheap_memory_charge(struct npheap_object *obj, u64 bytes)
 void npheap_memory_uncharge(struct npheap_object *obj, u64 bytes)
 {
 	add_bytes(obj, -bytes);
-	npheap_uncharge(&obj->heap->bytes, bytes);
+	npheap_uncharge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
 }
 
 /**
@@ -207,7 +207,8 @@ static int fill(struct npheap_object *obj, pgoff_t index, unsigned int order)
  * @index: the page, below its end; others behind it may come with it
  *
  * Context: Process context, may sleep; invalidate_lock is held, shared.
- * Return: 0, also where another thread was faster, or -ENOSPC or -ENOMEM.
+ * Return: 0, also where another thread was faster, or -ENOSPC, -EDQUOT or
+ * -ENOMEM.
  */
 int npheap_memory_fill(struct npheap_object *obj, pgoff_t index)
 {

@@ -36,7 +36,7 @@
  *
  *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables,
  *                                  locks of the xarrays
- *   npheap_heap.process_lock is taken alone
+ *   npheap_heap.process_lock is taken alone, npheap_heap.user_lock last
  *
  *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem
  *   mmap_lock > its invalidate_lock (shared) > its inode.i_lock
@@ -74,15 +74,47 @@ struct seq_file;
 #define NPHEAP_MAPPED_SLOTS BIT(20)
 #define NPHEAP_NO_SLOT U32_MAX
 #define NPHEAP_PROCESS_BITS 10
+#define NPHEAP_USER_BITS 6
+
+/* What there are limits of. */
+enum npheap_resource {
+	NPHEAP_BYTES,		/* memory of all objects, deleted ones too */
+	NPHEAP_OBJECTS,		/* those objects */
+	NPHEAP_SPARSE_BYTES,	/* sizes of those of them that are sparse */
+	NPHEAP_LOCKS,		/* lock records */
+	NPHEAP_RESOURCES
+};
+
+/* So that the sum of a limit and a usage cannot overflow. */
+#define NPHEAP_LIMIT_MAX ((u64)S64_MAX)
 
 /**
- * struct npheap_counter - something that a heap has a limit of
- * @usage: how much of it is in use
- * @limit: how much may be; may be lowered below @usage, which frees nothing
+ * struct npheap_counter - how much a heap has of a resource
+ * @usage: how much
+ * @limit: how much it may; may be lowered below @usage, which frees nothing
+ * @user_limit: how much a user may have of it
  */
 struct npheap_counter {
 	atomic64_t usage;
 	u64 limit;
+	u64 user_limit;
+};
+
+/**
+ * struct npheap_user - somebody who has something in a heap
+ * @node: in heap->users
+ * @uid: who
+ * @refs: one for each thing that is charged to it; the last is dropped under
+ *	  heap->user_lock
+ * @usage: how much it has of each resource
+ * @rcu: frees the memory
+ */
+struct npheap_user {
+	struct hlist_node node;
+	kuid_t uid;
+	refcount_t refs;
+	atomic64_t usage[NPHEAP_RESOURCES];
+	struct rcu_head rcu;
 };
 
 /**
@@ -112,10 +144,9 @@ struct npheap_stats {
  * @objects: struct npheap_object by key
  * @locks: struct npheap_lock by key
  * @owners: struct npheap_owner by task
- * @bytes: memory of all objects that exist or are still mapped
- * @nr_objects: those objects
- * @sparse_bytes: sizes of those of them that are sparse
- * @nr_locks: lock records
+ * @counters: its resources, by enum npheap_resource
+ * @users: struct npheap_user by uid
+ * @user_lock: protects @users; readers are under RCU
  * @slots: struct npheap_lock by the number of its record in the table
  * @table: pages of the table, by page offset
  * @owner_ids: struct npheap_owner by the number that words of records carry
@@ -126,7 +157,7 @@ struct npheap_stats {
  * @epochs: the newest epoch of any process
  * @clock_hand: the slot where the next search for idle records begins
  * @next_owner: where the search for the next number of an owner begins
- * @deleted_bytes: the part of @bytes that belongs to deleted objects
+ * @deleted_bytes: the part of the bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @dying: owners whose death is noted but whose locks are not yet free
  * @stats: per-CPU counts of events
@@ -138,10 +169,9 @@ struct npheap_heap {
 	struct rhashtable objects;
 	struct rhashtable locks;
 	struct rhashtable owners;
-	struct npheap_counter bytes;
-	struct npheap_counter nr_objects;
-	struct npheap_counter sparse_bytes;
-	struct npheap_counter nr_locks;
+	struct npheap_counter counters[NPHEAP_RESOURCES];
+	DECLARE_HASHTABLE(users, NPHEAP_USER_BITS);
+	spinlock_t user_lock;	/* protects @users */
 	struct xarray slots;
 	struct xarray table;
 	struct xarray owner_ids;
@@ -183,11 +213,12 @@ enum npheap_state {
  * @state: an enum npheap_state, released by the creator
  * @size: in bytes; set under the inode lock and, to less, the invalidate_lock
  * @max_size: how far it may grow, in bytes
- * @bytes: its part of heap->bytes; under inode.i_lock
+ * @bytes: what it counts of NPHEAP_BYTES; under inode.i_lock
+ * @user: whom it is charged to
  * @creator: thread group that made it
  * @flags: NPHEAP_CREATE_*
  * @seals: NPHEAP_SEAL_*; set under the inode lock
- * @counted: counts in heap->nr_objects and heap->sparse_bytes
+ * @counted: counts in NPHEAP_OBJECTS and, by its size, NPHEAP_SPARSE_BYTES
  * @deleted: no longer in heap->objects; set under inode.i_lock
  */
 struct npheap_object {
@@ -198,10 +229,11 @@ struct npheap_object {
 	u64 size;
 	u64 max_size;
 	u64 bytes;
+	struct npheap_user *user;
 	struct pid *creator;
 	int state;
-	u32 flags;
-	u32 seals;
+	u8 flags;
+	u8 seals;
 	bool counted;
 	bool deleted;
 };
@@ -229,6 +261,7 @@ static inline bool npheap_object_sparse(const struct npheap_object *obj)
  * @key: the key
  * @slot: of the record in the table
  * @generation: of the record's binding to the key
+ * @user: whom it is charged to
  * @shared: the record, which user space can change at any time
  * @lock: protects what follows
  * @waiters: struct npheap_waiter, first come first
@@ -249,6 +282,7 @@ struct npheap_lock {
 	u64 key;
 	u32 slot;
 	u32 generation;
+	struct npheap_user *user;
 	struct npheap_record *shared;
 	spinlock_t lock;	/* see above for what it protects */
 	struct list_head waiters;
@@ -308,18 +342,17 @@ extern const struct rhashtable_params npheap_owner_params;
 extern bool npheap_allow_exec;
 
 /* heap.c */
-struct npheap_limits {
-	u64 bytes;
-	u64 objects;
-	u64 sparse_bytes;
-	u64 locks;
-};
-
 int npheap_heap_init(struct npheap_heap *heap,
-		     const struct npheap_limits *limits);
+		     const u64 limits[NPHEAP_RESOURCES]);
 void npheap_heap_destroy(struct npheap_heap *heap);
-bool npheap_charge(struct npheap_counter *counter, u64 amount);
-void npheap_uncharge(struct npheap_counter *counter, u64 amount);
+
+/* user.c */
+int npheap_charge(struct npheap_heap *heap, struct npheap_user *user,
+		  enum npheap_resource resource, u64 amount);
+void npheap_uncharge(struct npheap_heap *heap, struct npheap_user *user,
+		     enum npheap_resource resource, u64 amount);
+struct npheap_user *npheap_user_get(struct npheap_heap *heap);
+void npheap_user_put(struct npheap_heap *heap, struct npheap_user *user);
 
 /* super.c */
 extern const struct address_space_operations npheap_object_aops;

@@ -28,11 +28,11 @@ static u64 sparse_bytes(const struct npheap_object *obj)
  * @bytes: how much
  *
  * Context: Any.
- * Return: 0, or -ENOSPC; nothing is counted then.
+ * Return: 0, or -ENOSPC or -EDQUOT; nothing is counted then.
  */
 int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes)
 {
-	return npheap_charge(&obj->heap->sparse_bytes, bytes) ? 0 : -ENOSPC;
+	return npheap_charge(obj->heap, obj->user, NPHEAP_SPARSE_BYTES, bytes);
 }
 
 /**
@@ -44,20 +44,19 @@ int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes)
  */
 void npheap_object_uncharge_sparse(struct npheap_object *obj, u64 bytes)
 {
-	npheap_uncharge(&obj->heap->sparse_bytes, bytes);
+	npheap_uncharge(obj->heap, obj->user, NPHEAP_SPARSE_BYTES, bytes);
 }
 
 /* What an object counts for, whatever memory it has. */
 static int object_count(struct npheap_object *obj)
 {
-	struct npheap_heap *heap = obj->heap;
-	int err;
+	int err = npheap_charge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
 
-	if (!npheap_charge(&heap->nr_objects, 1))
-		return -ENOSPC;
+	if (err)
+		return err;
 	err = npheap_object_charge_sparse(obj, sparse_bytes(obj));
 	if (err)
-		npheap_uncharge(&heap->nr_objects, 1);
+		npheap_uncharge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
 	else
 		obj->counted = true;
 	return err;
@@ -74,7 +73,7 @@ void npheap_object_uncount(struct npheap_object *obj)
 	if (!obj->counted)
 		return;
 	npheap_object_uncharge_sparse(obj, sparse_bytes(obj));
-	npheap_uncharge(&obj->heap->nr_objects, 1);
+	npheap_uncharge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
 }
 
 /*
@@ -108,6 +107,11 @@ static struct npheap_object *object_new(struct npheap_heap *heap,
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
 	obj = npheap_object(inode);
+	obj->user = npheap_user_get(heap);
+	if (!obj->user) {
+		iput(inode);
+		return ERR_PTR(-ENOMEM);
+	}
 	obj->heap = heap;
 	obj->key = args->key;
 	obj->size = args->size;
@@ -282,8 +286,8 @@ void npheap_object_put(struct npheap_object *obj)
  * @args: how; checked, the sizes are multiples of the page size and not 0
  *
  * Context: Process context, may sleep.
- * Return: 0, or -EEXIST, -ENOSPC, -ENOMEM, or -EINTR where the caller was
- * killed.
+ * Return: 0, or -EEXIST, -ENOSPC, -EDQUOT, -ENOMEM, or -EINTR where the caller
+ * was killed.
  */
 int npheap_object_create(struct npheap_heap *heap,
 			 const struct npheap_create *args)

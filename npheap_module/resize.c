@@ -247,8 +247,8 @@ static int object_grow(struct npheap_object *obj, u64 size)
  * @force: take pages away that other processes map
  *
  * Context: Process context, may sleep.
- * Return: 0, or -EPERM, -EBUSY, -EFBIG, -ENOSPC, -ENOMEM, or -EINTR where the
- * caller was killed; the size is as before then.
+ * Return: 0, or -EPERM, -EBUSY, -EFBIG, -ENOSPC, -EDQUOT, -ENOMEM, or -EINTR
+ * where the caller was killed; the size is as before then.
  */
 int npheap_object_resize(struct npheap_object *obj, u64 size, bool force)
 {

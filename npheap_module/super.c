@@ -48,6 +48,7 @@ static void object_evict_inode(struct inode *inode)
 		return;
 	npheap_memory_uncharge(obj, obj->bytes);
 	npheap_object_uncount(obj);
+	npheap_user_put(obj->heap, obj->user);
 }
 
 static const struct super_operations heap_super_ops = {

@@ -47,6 +47,8 @@ static void assert_usage(struct usage before)
 /* The limits as they were before the first test. */
 static const char *const limits[] = {
 	"max_bytes", "max_objects", "max_sparse_bytes",
+	"max_user_bytes", "max_user_objects", "max_user_sparse_bytes",
+	"max_user_locks",
 };
 
 #define NR_LIMITS (sizeof(limits) / sizeof(limits[0]))
@@ -838,6 +840,137 @@ static void sparse_faults_never_call_the_oom_killer(void **state)
 	assert_int_equal(rmdir(GROUP), 0);
 }
 
+/* ------------------------------------------------------------------ users */
+
+/* Runs as a user that has nothing yet; the limits are set by the parent. */
+static int become_user(void)
+{
+	return setresuid(4321, 4321, 4321);
+}
+
+static int create_as_user(void *arg)
+{
+	uint64_t key = *(uint64_t *)arg;
+	char *p;
+
+	child_check(become_user() == 0);
+	child_check(create(key, 5 * page, 0) == -1 && errno == EDQUOT);
+	child_check(create(key, 3 * page, 0) == 0);
+	child_check(create(key + 1, 2 * page, 0) == -1 && errno == EDQUOT);
+	child_check(npheap_alloc(dev, key + 1, 2 * page) == MAP_FAILED);
+	child_check(errno == EDQUOT);
+	child_check(create(key + 1, 7 * page, SPARSE) == -1 &&
+		    errno == EDQUOT);
+	child_check(create(key + 1, 6 * page, SPARSE) == 0);
+	child_check(create(key + 2, page, SPARSE) == -1 && errno == EDQUOT);
+	p = npheap_alloc(dev, key + 1, 6 * page);
+	child_check(p != MAP_FAILED);
+	p[0] = 1;
+	/* What its object has is the fourth page; the next is SIGBUS. */
+	p[2 * page] = 1;
+	return 0;
+}
+
+static void users_have_limits_of_their_own(void **state)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+	char *p;
+
+	(void)state;
+	set_limit("max_user_bytes", 4 * page);
+	set_limit("max_user_sparse_bytes", 6 * page);
+	set_limit("max_user_objects", before.objects + 100);
+	expect_death(create_as_user, &key, SIGBUS);
+	assert_more(before, 4 * page, 0, 2, 6 * page);
+	/* It is charged to who created it, whoever touches it. */
+	p = map_key(key + 1, 6 * page);
+	expect_touch(p + 4 * page, 1, SIGBUS);
+	/* Another user is not hindered. */
+	assert_int_equal(create(key + 2, 2 * page, SPARSE), 0);
+	/* Nor this one, after it was given more. */
+	set_limit("max_user_bytes", 5 * page);
+	expect_touch(p + 4 * page, 1, 0);
+	assert_more(before, 5 * page, 0, 3, 8 * page);
+	unmap(p, 6 * page);
+	delete(key);
+	delete(key + 1);
+	delete(key + 2);
+	assert_usage(before);
+}
+
+static int create_too_many(void *arg)
+{
+	uint64_t key = *(uint64_t *)arg;
+
+	child_check(become_user() == 0);
+	child_check(create(key, page, 0) == 0);
+	child_check(create(key + 1, page, SPARSE) == 0);
+	child_check(create(key + 2, page, 0) == -1 && errno == EDQUOT);
+	child_check(npheap_delete(dev, key) == 0);
+	child_check(create(key + 2, page, 0) == 0);
+	child_check(npheap_delete(dev, key + 1) == 0);
+	child_check(npheap_delete(dev, key + 2) == 0);
+	return 0;
+}
+
+static void users_have_limits_of_objects(void **state)
+{
+	struct usage before = usage_now();
+	uint64_t key = test_key();
+
+	(void)state;
+	set_limit("max_user_objects", 2);
+	expect_exit(spawn(create_too_many, &key), 0);
+	assert_usage(before);
+	/* Where the heap's is met, that is what is told. */
+	set_limit("max_objects", before.objects);
+	assert_errno(create(key, page, 0), ENOSPC);
+}
+
+static int lock_too_many(void *arg)
+{
+	uint64_t key = *(uint64_t *)arg;
+
+	child_check(become_user() == 0);
+	child_check(lock_by_ioctl(key) == 0);
+	child_check(lock_by_ioctl(key + 1) == 0);
+	child_check(lock_by_ioctl(key + 2) == -1 && errno == EDQUOT);
+	/* An idle record makes room. */
+	child_check(unlock_by_ioctl(key) == 0);
+	child_check(lock_by_ioctl(key + 2) == 0);
+	child_check(unlock_by_ioctl(key + 1) == 0);
+	child_check(unlock_by_ioctl(key + 2) == 0);
+	return 0;
+}
+
+static void users_have_limits_of_locks(void **state)
+{
+	uint64_t key = test_key();
+
+	(void)state;
+	set_limit("max_user_locks", 2);
+	expect_exit(spawn(lock_too_many, &key), 0);
+	assert_int_equal(locks_in_use(), 0);
+}
+
+/* By default a user may have all, however much that is. */
+static void users_have_the_limits_of_the_heap(void **state)
+{
+	long long limit = heap_stat("max_bytes");
+
+	(void)state;
+	assert_int_equal(heap_stat("max_user_bytes"), limit);
+	set_limit("max_bytes", limit + page);
+	assert_int_equal(heap_stat("max_user_bytes"), limit + page);
+	set_limit("max_bytes", limit - page);
+	assert_int_equal(heap_stat("max_user_bytes"), limit - page);
+	assert_int_equal(heap_stat("max_user_locks"), heap_stat("max_locks"));
+	assert_int_equal(write_limit("max_user_bytes", -1), -EINVAL);
+	assert_int_equal(write_text(SYSFS "max_user_bytes",
+				    "9223372036854775808"), -ERANGE);
+}
+
 /* ------------------------------------------------------------------ sizes */
 
 /* What the kernel needs for an object that nobody maps. */
@@ -888,6 +1021,10 @@ static const struct CMUnitTest create_tests[] = {
 	TEST(sparse_objects_are_snapshot_and_shared),
 	TEST(sparse_faults_race),
 	TEST(sparse_faults_never_call_the_oom_killer),
+	LIMIT_TEST(users_have_limits_of_their_own),
+	LIMIT_TEST(users_have_limits_of_objects),
+	LIMIT_TEST(users_have_limits_of_locks),
+	LIMIT_TEST(users_have_the_limits_of_the_heap),
 	TEST(create_needs_little_kernel_memory),
 };
 
@@ -895,7 +1032,9 @@ int main(void)
 {
 	size_t i;
 
+	/* Those of a user are the heap's own at first, whatever that is. */
 	for (i = 0; i < NR_LIMITS; i++)
-		initial[i] = heap_stat(limits[i]);
+		initial[i] = strncmp(limits[i], "max_user_", 9) ?
+			     heap_stat(limits[i]) : INT64_MAX;
 	return test_main(create_tests);
 }

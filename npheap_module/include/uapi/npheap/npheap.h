@@ -20,6 +20,7 @@
  *	EOVERFLOW  the key is above NPHEAP_KEY_MAX
  *	ENOENT     no such object, and the descriptor was opened read-only
  *	ENOSPC     the heap's limit on bytes or on objects is reached
+ *	EDQUOT     the limit on what one user may have of these is reached
  *	ENOMEM     the kernel, or the caller's memory cgroup, is out of memory
  *
  * ioctl(2)
@@ -33,6 +34,7 @@
  *	                      its holder unlocks it or dies.
  *	                      EDEADLK: the thread holds it already.
  *	                      ENOSPC: the heap's limit on lock records.
+ *	                      EDQUOT: the limit on those of one user.
  *	NPHEAP_IOCTL_UNLOCK   Give the lock back.
  *	                      EPERM: the calling thread does not hold it.
  *	NPHEAP_IOCTL_DELETE   Forget the key.  Mappings of the object keep its
@@ -224,8 +226,9 @@ struct npheap_event {
  * @reserved: 0
  *
  * Creates an object, zero-filled, or fails with EEXIST; EINVAL where @size is 0
- * or above @max_size, EFBIG where no file can be so large, ENOSPC and ENOMEM as
- * mmap(2).  Can be killed while it allocates, and leaves nothing behind then.
+ * or above @max_size, EFBIG where no file can be so large, ENOSPC, EDQUOT and
+ * ENOMEM as mmap(2).  Can be killed while it allocates, and leaves nothing
+ * behind then.
  */
 struct npheap_create {
 	__u64 key;
@@ -261,7 +264,7 @@ struct npheap_create_many {
  * @reserved: 0
  *
  * Growth is seen through every mapping that is long enough; EFBIG above the
- * object's max_size, ENOSPC and ENOMEM as at its creation.
+ * object's max_size, ENOSPC, EDQUOT and ENOMEM as at its creation.
  *
  * Shrinking takes the pages beyond the new end away; touching them is SIGBUS
  * from then on.  EBUSY where another process maps one of them, which

@@ -125,15 +125,21 @@ struct npheap_user *npheap_user_get(struct npheap_heap *heap)
 /**
  * npheap_user_put() - release a user
  * @heap: the heap
- * @user: the user, or NULL
+ * @user: the user
  *
  * Context: Any, but interrupts.
  */
 void npheap_user_put(struct npheap_heap *heap, struct npheap_user *user)
 {
-	if (!user || !refcount_dec_and_lock(&user->refs, &heap->user_lock))
+	bool last;
+
+	if (refcount_dec_not_one(&user->refs))
 		return;
-	hash_del_rcu(&user->node);
+	spin_lock(&heap->user_lock);
+	last = refcount_dec_and_test(&user->refs);
+	if (last)
+		hash_del_rcu(&user->node);
 	spin_unlock(&heap->user_lock);
-	kfree_rcu(user, rcu);
+	if (last)
+		kfree_rcu(user, rcu);
 }

@@ -22,10 +22,13 @@ static int check_size(u64 *size)
 	return 0;
 }
 
-static int check_create(struct npheap_create *args)
+static int get_create(struct npheap_create *args,
+		      const struct npheap_create __user *argp)
 {
 	int err;
 
+	if (copy_from_user(args, argp, sizeof(*args)))
+		return -EFAULT;
 	if (args->reserved || args->flags & ~NPHEAP_CREATE_SPARSE)
 		return -EINVAL;
 	if (args->key > NPHEAP_KEY_MAX)
@@ -42,11 +45,22 @@ static int ioctl_create(struct npheap_heap *heap,
 			const struct npheap_create __user *argp)
 {
 	struct npheap_create args;
-	int err;
+	int err = get_create(&args, argp);
 
-	if (copy_from_user(&args, argp, sizeof(args)))
-		return -EFAULT;
-	err = check_create(&args);
+	if (err)
+		return err;
+	/* Who maps a large object asks for it first: cheap where it is there. */
+	if (npheap_object_size(heap, args.key))
+		return -EEXIST;
+	return npheap_object_create(heap, &args);
+}
+
+static int create_item(struct npheap_heap *heap,
+		       const struct npheap_create __user *argp)
+{
+	struct npheap_create args;
+	int err = get_create(&args, argp);
+
 	return err ?: npheap_object_create(heap, &args);
 }
 
@@ -67,7 +81,7 @@ static long ioctl_create_many(struct npheap_heap *heap,
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		else
-			err = ioctl_create(heap, &items[done]);
+			err = create_item(heap, &items[done]);
 		if (err)
 			return done ?: err;
 		cond_resched();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Creation in a call of its own, and sparse objects. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -971,6 +972,131 @@ static void users_have_the_limits_of_the_heap(void **state)
 				    "9223372036854775808"), -ERANGE);
 }
 
+/* ---------------------------------------------------------------- library */
+
+static void library_creates_objects(void **state)
+{
+	struct usage before = usage_now();
+	struct npheap_create items[3];
+	uint64_t key = test_key();
+	struct npheap *heap;
+	int i;
+
+	(void)state;
+	assert_int_equal(npheap_open(NULL, 0, &heap), 0);
+	assert_int_equal(npheap_create(heap, key, page + 1, 0, 0), 0);
+	assert_more(before, 2 * page, 0, 1, 0);
+	assert_int_equal(npheap_create(heap, key, page, 0, 0), -EEXIST);
+	assert_int_equal(npheap_create(heap, key + 1, 0, 0, 0), -EINVAL);
+	assert_int_equal(npheap_create(heap, key + 1, 2 * page, page, 0),
+			 -EINVAL);
+	assert_int_equal(npheap_create(heap, key + 1, page, 0, 4), -EINVAL);
+	assert_int_equal(npheap_create(heap, UINT64_MAX, page, 0, 0),
+			 -EOVERFLOW);
+	assert_int_equal(npheap_create(heap, key + 1, UINT64_MAX, 0, 0),
+			 -EFBIG);
+	delete(key);
+	for (i = 0; i < 3; i++)
+		items[i] = item(key + i, page, SPARSE);
+	assert_int_equal(npheap_create_many(heap, items, 2), 2);
+	assert_int_equal(npheap_create_many(heap, items + 1, 2), -EEXIST);
+	assert_int_equal(npheap_create_many(heap, items + 2, 1), 1);
+	assert_int_equal(npheap_create_many(heap, NULL, 1), -EFAULT);
+	for (i = 0; i < 3; i++)
+		delete(key + i);
+	npheap_close(heap);
+	assert_usage(before);
+}
+
+struct mapper {
+	struct gate *stop;
+	uint64_t key;
+};
+
+/* The large object is made, found or lost to a deleter; it is always mapped. */
+static int map_large(void *arg)
+{
+	const struct mapper *mapper = arg;
+	int rounds = 0;
+
+	while (!atomic_load(&mapper->stop->value)) {
+		char *p = npheap_alloc(dev, mapper->key, 4 * MIB);
+
+		child_check(p != MAP_FAILED);
+		p[0] = 1;
+		p[4 * MIB - 1] = 1;
+		child_check(munmap(p, 4 * MIB) == 0);
+		if (++rounds % 3 == 0)
+			child_check(npheap_delete(dev, mapper->key) == 0);
+	}
+	return 0;
+}
+
+static void library_maps_large_objects_in_any_case(void **state)
+{
+	struct usage before = usage_now();
+	struct mapper mapper = { gate_new(), test_key() };
+	pid_t pids[RACERS];
+	int i;
+
+	(void)state;
+	for (i = 0; i < RACERS; i++)
+		pids[i] = spawn(map_large, &mapper);
+	usleep(1500000);
+	gate_add(mapper.stop, 1);
+	for (i = 0; i < RACERS; i++)
+		expect_exit(pids[i], 0);
+	delete(mapper.key);
+	assert_usage(before);
+}
+
+struct crowd {
+	_Atomic int done;
+	uint64_t key;
+	size_t size;
+};
+
+static void *alloc_in_a_thread(void *arg)
+{
+	struct crowd *crowd = arg;
+	void *p = npheap_alloc(dev, crowd->key, crowd->size);
+
+	atomic_store(&crowd->done, p == MAP_FAILED ? -1 : 1);
+	return p;
+}
+
+/* Each needs mmap_lock.  With it held in between, there would be one or two. */
+static void library_does_not_stop_other_threads(void **state)
+{
+	struct usage before = usage_now();
+	struct crowd crowd = { .key = test_key() };
+	pthread_t thread;
+	int maps = 0;
+	void *p;
+
+	(void)state;
+	crowd.size = (initial[0] - before.bytes) / 2 & -page;
+	assert_int_equal(pthread_create(&thread, NULL, alloc_in_a_thread,
+					&crowd), 0);
+	while (heap_stat("bytes") == before.bytes)
+		;
+	while (!size_by_ioctl(crowd.key) && !atomic_load(&crowd.done)) {
+		p = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+		assert_true(p != MAP_FAILED);
+		unmap(p, page);
+		maps++;
+	}
+	assert_int_equal(pthread_join(thread, &p), 0);
+	assert_int_equal(atomic_load(&crowd.done), 1);
+	printf("# %d mappings while %zu MiB were allocated\n", maps,
+	       crowd.size >> 20);
+	assert_true(maps > 10);
+	unmap(p, crowd.size);
+	delete(crowd.key);
+	assert_usage(before);
+}
+
 /* ------------------------------------------------------------------ sizes */
 
 /* What the kernel needs for an object that nobody maps. */
@@ -1025,6 +1151,9 @@ static const struct CMUnitTest create_tests[] = {
 	LIMIT_TEST(users_have_limits_of_objects),
 	LIMIT_TEST(users_have_limits_of_locks),
 	LIMIT_TEST(users_have_the_limits_of_the_heap),
+	TEST(library_creates_objects),
+	TEST(library_maps_large_objects_in_any_case),
+	TEST(library_does_not_stop_other_threads),
 	TEST(create_needs_little_kernel_memory),
 };
 

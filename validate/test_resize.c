@@ -881,6 +881,38 @@ static void readonly_descriptors_may_stat(void **state)
 	delete(args.key);
 }
 
+static void library_changes_objects(void **state)
+{
+	uint64_t key = test_key();
+	struct npheap_stat stat = { .size = 1 };
+	struct npheap *heap;
+	void *p;
+
+	(void)state;
+	assert_int_equal(npheap_open(NULL, 0, &heap), 0);
+	assert_int_equal(npheap_stat(heap, key, &stat), -ENOENT);
+	assert_int_equal(stat.size, 1);
+	assert_int_equal(npheap_resize(heap, key, page, 0), -ENOENT);
+	assert_int_equal(npheap_create(heap, key, 2 * page, MAX, 0), 0);
+	assert_int_equal(npheap_resize(heap, key, 4 * page, 0), 0);
+	assert_int_equal(npheap_resize(heap, key, MAX + 1, 0), -EFBIG);
+	assert_int_equal(npheap_map(heap, key, 4 * page, &p), 0);
+	memset(p, 1, 4 * page);
+	assert_int_equal(npheap_punch(heap, key, page, page, 0), 0);
+	check_zero(p, page, 2 * page);
+	assert_int_equal(((char *)p)[2 * page], 1);
+	assert_int_equal(npheap_punch(heap, key, 0, 1, 0), -EINVAL);
+	assert_int_equal(npheap_seal(heap, key, NPHEAP_SEAL_SHRINK), 0);
+	assert_int_equal(npheap_resize(heap, key, page, FORCE), -EPERM);
+	assert_int_equal(npheap_stat(heap, key, &stat), 0);
+	assert_int_equal(stat.size, 4 * page);
+	assert_int_equal(stat.max_size, MAX);
+	assert_int_equal(stat.seals, NPHEAP_SEAL_SHRINK);
+	assert_int_equal(npheap_unmap(p, 4 * page), 0);
+	npheap_close(heap);
+	delete(key);
+}
+
 /* ----------------------------------------------------------------- stress */
 
 #define STRESS_SIZE (6 * MIB)
@@ -1052,6 +1084,7 @@ static const struct CMUnitTest resize_tests[] = {
 	TEST(arguments_are_checked),
 	TEST(keys_are_checked),
 	TEST(readonly_descriptors_may_stat),
+	TEST(library_changes_objects),
 	TEST(resize_races_with_faults),
 	TEST(resize_races_with_faults_of_sparse_objects),
 	TEST(resize_races_with_deletion),

@@ -434,7 +434,7 @@ static int store_create(struct channel *channel,
 	return 0;
 }
 
-static int npheap_create(struct channel *channel)
+static int npheap_channel_create(struct channel *channel)
 {
 	return store_create(channel, &heap_calls);
 }
@@ -557,7 +557,7 @@ static int store_release(struct channel *channel)
 
 const struct transport transport_npheap = {
 	.name = "npheap",
-	.create = npheap_create,
+	.create = npheap_channel_create,
 	STORE_CALLS
 };
 

@@ -120,6 +120,76 @@ NPHEAP_API int npheap_remove(struct npheap *heap, uint64_t key)
 	return npheap_uapi_delete(heap->fd, key);
 }
 
+NPHEAP_API int npheap_create(struct npheap *heap, uint64_t key, uint64_t size,
+			     uint64_t max_size, unsigned int flags)
+{
+	struct npheap_create args = {
+		.key = key,
+		.size = size,
+		.max_size = max_size,
+		.flags = flags,
+	};
+
+	return npheap_uapi_create(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_create_many(struct npheap *heap,
+				  const struct npheap_create *items,
+				  unsigned int count)
+{
+	struct npheap_create_many args = {
+		.items = (uintptr_t)items,
+		.count = count,
+	};
+
+	return npheap_uapi_create_many(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_resize(struct npheap *heap, uint64_t key, uint64_t size,
+			     unsigned int flags)
+{
+	struct npheap_resize args = {
+		.key = key,
+		.size = size,
+		.flags = flags,
+	};
+
+	return npheap_uapi_resize(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_punch(struct npheap *heap, uint64_t key, uint64_t offset,
+			    uint64_t length, unsigned int flags)
+{
+	struct npheap_punch args = {
+		.key = key,
+		.offset = offset,
+		.length = length,
+		.flags = flags,
+	};
+
+	return npheap_uapi_punch(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_seal(struct npheap *heap, uint64_t key,
+			   unsigned int seals)
+{
+	struct npheap_seal args = { .key = key, .seals = seals };
+
+	return npheap_uapi_seal(heap->fd, &args);
+}
+
+NPHEAP_API int npheap_stat(struct npheap *heap, uint64_t key,
+			   struct npheap_stat *stat)
+{
+	struct npheap_stat args = { .key = key };
+	int rc;
+
+	rc = npheap_uapi_stat(heap->fd, &args);
+	if (!rc)
+		*stat = args;
+	return rc;
+}
+
 NPHEAP_API int npheap_acquire(struct npheap *heap, uint64_t key)
 {
 	return npheap_fast_lock_with(heap->fd, key, NPHEAP_LOCK_REPORT,

@@ -31,6 +31,13 @@ int npheap_is_writable(const struct npheap *heap);
 
 int npheap_uapi_attach(int fd, struct npheap_attach *args);
 int npheap_uapi_detach(int fd, const struct npheap_attach *args);
+/* The commands on objects; see npheap/npheap.h. */
+int npheap_uapi_create(int fd, const struct npheap_create *args);
+int npheap_uapi_create_many(int fd, const struct npheap_create_many *args);
+int npheap_uapi_resize(int fd, const struct npheap_resize *args);
+int npheap_uapi_punch(int fd, const struct npheap_punch *args);
+int npheap_uapi_seal(int fd, const struct npheap_seal *args);
+int npheap_uapi_stat(int fd, struct npheap_stat *args);
 
 /* The commands on records; see npheap/npheap.h. */
 int npheap_uapi_join(int fd, struct npheap_join *join);

@@ -73,7 +73,9 @@ int npheap_fd(const struct npheap *heap);
  * opened with NPHEAP_RDONLY the mapping is read-only and nothing is created.
  *
  * Return: 0, or -EINVAL (@size is 0), -EOVERFLOW (@key), -ENOENT (read-only
- * and no such object), -ENOSPC (a limit of the heap is reached) or -ENOMEM.
+ * and no such object), -ENOSPC (a limit of the heap is reached), -EDQUOT (a
+ * limit of the user) or -ENOMEM.  A large object may have been created also
+ * where there is no room for its mapping (-ENOMEM).
  */
 int npheap_map(struct npheap *heap, uint64_t key, size_t size, void **addr);
 
@@ -151,6 +153,95 @@ int npheap_size(struct npheap *heap, uint64_t key, uint64_t *size);
  * Return: 0, or -EBADF (read-only handle) or -EOVERFLOW.
  */
 int npheap_remove(struct npheap *heap, uint64_t key);
+
+/**
+ * npheap_create() - create an object
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @size: in bytes, rounded up to pages
+ * @max_size: the size that npheap_resize() may give it at most; 0: @size
+ * @flags: 0 or NPHEAP_CREATE_SPARSE
+ *
+ * All its memory is allocated here, so that no later access can fail, while
+ * other threads of the process go on.  A sparse object gets its memory as it is
+ * touched instead; where there is none to be had by then, that is SIGBUS.
+ *
+ * Return: 0, or -EEXIST, -EINVAL (@size is 0 or above @max_size, or @flags),
+ * -EFBIG (no object can be so large), -EOVERFLOW (@key), -EBADF (read-only
+ * handle), -ENOSPC (a limit of the heap is reached), -EDQUOT (a limit of the
+ * user) or -ENOMEM.
+ */
+int npheap_create(struct npheap *heap, uint64_t key, uint64_t size,
+		  uint64_t max_size, unsigned int flags);
+
+/**
+ * npheap_create_many() - create objects, one after the other
+ * @heap: the heap
+ * @items: what npheap_create() takes for each; reserved is 0
+ * @count: how many, INT_MAX at most
+ *
+ * Return: how many were created; fewer than @count where one failed.  Where
+ * that was the first, its error, as from npheap_create(); or -EFAULT.
+ */
+int npheap_create_many(struct npheap *heap, const struct npheap_create *items,
+		       unsigned int count);
+
+/**
+ * npheap_resize() - give an object another size
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @size: in bytes, rounded up to pages
+ * @flags: 0 or NPHEAP_RESIZE_FORCE
+ *
+ * Existing mappings see it, as far as they are long enough.  What is cut off is
+ * gone, and touching it is SIGBUS.
+ *
+ * Return: 0, or -ENOENT (no such object), -EFBIG (above the object's max_size),
+ * -EBUSY (another process maps what would be cut off, which NPHEAP_RESIZE_FORCE
+ * overrides; or it is in use for I/O), -EPERM (sealed, or force by one who did
+ * not create it), -EINVAL (@size is 0, or @flags), -EOVERFLOW, -EBADF, -ENOSPC,
+ * -EDQUOT or -ENOMEM; nothing has changed then.
+ */
+int npheap_resize(struct npheap *heap, uint64_t key, uint64_t size,
+		  unsigned int flags);
+
+/**
+ * npheap_punch() - let a range of an object read as zeroes
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @offset: where it begins, a multiple of the page size
+ * @length: in bytes, a multiple of the page size
+ * @flags: 0 or NPHEAP_RESIZE_FORCE
+ *
+ * A sparse object gives the memory back, any other keeps it.
+ *
+ * Return: 0, or -EINVAL (not inside the object, or no whole pages, or @flags),
+ * -ENOENT, -EBUSY, -EPERM, -EOVERFLOW or -EBADF as npheap_resize().
+ */
+int npheap_punch(struct npheap *heap, uint64_t key, uint64_t offset,
+		 uint64_t length, unsigned int flags);
+
+/**
+ * npheap_seal() - rule changes of an object out, for as long as it exists
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @seals: NPHEAP_SEAL_SHRINK, NPHEAP_SEAL_GROW, NPHEAP_SEAL_SEAL, added to those
+ *         that it has
+ *
+ * Return: 0, or -ENOENT, -EPERM (NPHEAP_SEAL_SEAL was added before), -EINVAL
+ * (@seals), -EOVERFLOW or -EBADF.
+ */
+int npheap_seal(struct npheap *heap, uint64_t key, unsigned int seals);
+
+/**
+ * npheap_stat() - what there is to know of an object
+ * @heap: the heap
+ * @key: 0 to NPHEAP_KEY_MAX
+ * @stat: what is filled in; see npheap/npheap.h
+ *
+ * Return: 0, or -ENOENT (*@stat is left alone) or -EOVERFLOW.
+ */
+int npheap_stat(struct npheap *heap, uint64_t key, struct npheap_stat *stat);
 
 /*
  * Locks.  Each key has one; it needs no object.  A lock is held by a thread,

@@ -35,7 +35,7 @@ static int key_to_offset(uint64_t key, int64_t *offset)
 }
 
 /* Leaves errno alone: what fails here may be tried in another way. */
-static int request_number(int fd, unsigned long number, void *args)
+static int request_count(int fd, unsigned long number, void *args)
 {
 	int saved = errno;
 	int rc = ioctl(fd, number, args);
@@ -49,7 +49,7 @@ static int request_number(int fd, unsigned long number, void *args)
 
 static int request(int fd, unsigned long number, void *args)
 {
-	int rc = request_number(fd, number, args);
+	int rc = request_count(fd, number, args);
 
 	return rc < 0 ? rc : 0;
 }
@@ -73,6 +73,21 @@ static int command(int fd, unsigned long number, uint64_t key, uint64_t *size)
 	return 0;
 }
 
+/*
+ * mmap(2) allocates a new object while it holds the address space, which for
+ * one of this size stops the other threads of the process for long.
+ */
+#define LARGE_OBJECT (2ULL << 20)
+
+/* Whatever comes of it, mmap finds, makes or refuses the object. */
+static void create_large(int fd, uint64_t key, uint64_t size)
+{
+	struct npheap_create args = { .key = key, .size = size };
+
+	if (size >= LARGE_OBJECT)
+		npheap_uapi_create(fd, &args);
+}
+
 int npheap_uapi_map(int fd, uint64_t key, uint64_t size, int prot, void **addr)
 {
 	int64_t offset;
@@ -88,6 +103,8 @@ int npheap_uapi_map(int fd, uint64_t key, uint64_t size, int prot, void **addr)
 	/* No such mapping can exist, and rounding it up to pages may wrap. */
 	if (size > PTRDIFF_MAX)
 		return -ENOMEM;
+	if (prot & PROT_WRITE)
+		create_large(fd, key, size);
 	p = mmap(NULL, size, prot, MAP_SHARED, fd, offset);
 	if (p == MAP_FAILED)
 		return -errno;
@@ -118,6 +135,36 @@ int npheap_uapi_lock(int fd, uint64_t key)
 int npheap_uapi_unlock(int fd, uint64_t key)
 {
 	return command(fd, NPHEAP_IOCTL_UNLOCK, key, NULL);
+}
+
+int npheap_uapi_create(int fd, const struct npheap_create *args)
+{
+	return request(fd, NPHEAP_IOC_CREATE, (void *)args);
+}
+
+int npheap_uapi_create_many(int fd, const struct npheap_create_many *args)
+{
+	return request_count(fd, NPHEAP_IOC_CREATE_MANY, (void *)args);
+}
+
+int npheap_uapi_resize(int fd, const struct npheap_resize *args)
+{
+	return request(fd, NPHEAP_IOC_RESIZE, (void *)args);
+}
+
+int npheap_uapi_punch(int fd, const struct npheap_punch *args)
+{
+	return request(fd, NPHEAP_IOC_PUNCH, (void *)args);
+}
+
+int npheap_uapi_seal(int fd, const struct npheap_seal *args)
+{
+	return request(fd, NPHEAP_IOC_SEAL, (void *)args);
+}
+
+int npheap_uapi_stat(int fd, struct npheap_stat *args)
+{
+	return request(fd, NPHEAP_IOC_STAT, args);
 }
 
 int npheap_uapi_join(int fd, struct npheap_join *join)
@@ -162,7 +209,7 @@ int npheap_uapi_event(int fd, struct npheap_event *args)
 
 int npheap_uapi_watch(int fd, uint32_t flags)
 {
-	return request_number(fd, NPHEAP_IOC_WATCH, &flags);
+	return request_count(fd, NPHEAP_IOC_WATCH, &flags);
 }
 
 int npheap_uapi_watch_set(int fd, uint64_t key, uint32_t events)

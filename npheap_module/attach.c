@@ -91,7 +91,7 @@ static bool is_attached(const struct npheap_heap *heap,
 static int attach_new(struct npheap_object *obj, bool writable,
 		      struct npheap_attach *args)
 {
-	u64 length = i_size_read(&obj->inode);
+	u64 length = obj->max_size;
 	struct file *file;
 	unsigned long addr;
 
@@ -113,6 +113,28 @@ static int attach_new(struct npheap_object *obj, bool writable,
 	return 0;
 }
 
+static struct npheap_object *object_get(struct npheap_heap *heap,
+					const struct npheap_attach *args,
+					bool create)
+{
+	const struct npheap_create new = {
+		.key = args->key,
+		.size = args->size,
+		.max_size = args->size,
+	};
+	struct npheap_object *obj;
+	int err;
+
+	for (;;) {
+		obj = npheap_object_get(heap, args->key);
+		if (obj != ERR_PTR(-ENOENT) || !create)
+			return obj;
+		err = npheap_object_create(heap, &new);
+		if (err && err != -EEXIST)
+			return ERR_PTR(err);
+	}
+}
+
 /**
  * npheap_attach() - map an object, unless it is mapped where the caller thinks
  * @heap: the heap
@@ -120,7 +142,7 @@ static int attach_new(struct npheap_object *obj, bool writable,
  * @writable: whether the caller may create and write
  *
  * Context: Process context, may sleep.
- * Return: 0, or an error of npheap_object_get() or mmap.
+ * Return: 0, or an error of npheap_object_get(), npheap_object_create() or mmap.
  */
 int npheap_attach(struct npheap_heap *heap, struct npheap_attach *args,
 		  bool writable)
@@ -129,8 +151,7 @@ int npheap_attach(struct npheap_heap *heap, struct npheap_attach *args,
 	u64 expected = args->object;
 	int err = 0;
 
-	obj = npheap_object_get(heap, args->key, args->size,
-				writable && args->size);
+	obj = object_get(heap, args, writable && args->size);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
 	args->object = obj->inode.i_ino;

@@ -35,6 +35,16 @@ static inline struct folio *npheap_filemap_lock_folio(struct address_space *m,
 
 	return folio ?: ERR_PTR(-ENOENT);
 }
+
+#define filemap_get_folio(mapping, index) \
+	npheap_filemap_get_folio(mapping, index)
+static inline struct folio *npheap_filemap_get_folio(struct address_space *m,
+						     pgoff_t index)
+{
+	struct folio *folio = (filemap_get_folio)(m, index);
+
+	return folio ?: ERR_PTR(-ENOENT);
+}
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)

@@ -270,6 +270,14 @@ static long device_ioctl(struct file *file, unsigned int cmd,
 	case NPHEAP_IOC_ATTACH:
 	case NPHEAP_IOC_DETACH:
 		return modern_command(file, cmd, argp);
+	case NPHEAP_IOC_CREATE:
+	case NPHEAP_IOC_CREATE_MANY:
+	case NPHEAP_IOC_RESIZE:
+	case NPHEAP_IOC_PUNCH:
+	case NPHEAP_IOC_SEAL:
+	case NPHEAP_IOC_STAT:
+		return npheap_object_ioctl(file_heap(file), file->f_mode, cmd,
+					   argp);
 	default:
 		return -ENOTTY;
 	}

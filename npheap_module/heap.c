@@ -7,67 +7,46 @@
 
 #include <linux/mm.h>
 
-/**
- * npheap_charge() - count something against a limit
- * @counter: the counter
- * @amount: how much of it
- *
- * Context: Any.
- * Return: true, or false where the limit would be exceeded; nothing is
- * counted then.
- */
-bool npheap_charge(struct npheap_counter *counter, u64 amount)
-{
-	u64 limit = READ_ONCE(counter->limit);
-	s64 old = atomic64_read(&counter->usage);
-
-	do {
-		if (old > limit || amount > limit - old)
-			return false;
-	} while (!atomic64_try_cmpxchg(&counter->usage, &old, old + amount));
-	return true;
-}
-
-/**
- * npheap_uncharge() - take back what npheap_charge() counted
- * @counter: the counter
- * @amount: the same amount
- *
- * Context: Any.
- */
-void npheap_uncharge(struct npheap_counter *counter, u64 amount)
-{
-	atomic64_sub(amount, &counter->usage);
-}
-
 /*
  * The memory of objects can be neither swapped nor dropped, so a heap that
  * nobody configured stays at a quarter of RAM.  The other limits follow from
- * that: as many objects as fit with a page each, and as many locks.
+ * that: as many objects as fit with a page each, and as many locks.  What is
+ * sparse takes addresses only, until it is touched.
  */
 static void heap_set_limits(struct npheap_heap *heap,
-			    const struct npheap_limits *limits)
+			    const u64 limits[NPHEAP_RESOURCES])
 {
 	u64 pages = totalram_pages() / 4;
+	const u64 defaults[NPHEAP_RESOURCES] = {
+		[NPHEAP_BYTES] = pages << PAGE_SHIFT,
+		[NPHEAP_OBJECTS] = pages,
+		[NPHEAP_SPARSE_BYTES] = pages << (PAGE_SHIFT + 4),
+		[NPHEAP_LOCKS] = pages,
+	};
+	int i;
 
-	heap->bytes.limit = limits->bytes ?: pages << PAGE_SHIFT;
-	heap->nr_objects.limit = limits->objects ?: pages;
-	heap->nr_locks.limit = limits->locks ?: pages;
+	for (i = 0; i < NPHEAP_RESOURCES; i++) {
+		u64 limit = limits[i] ?: defaults[i];
+
+		heap->counters[i].limit = min(limit, NPHEAP_LIMIT_MAX);
+		heap->counters[i].user_limit = NPHEAP_LIMIT_MAX;
+	}
 }
 
 /**
  * npheap_heap_init() - make an empty heap
  * @heap: zeroed memory
- * @limits: its limits; 0 in a field stands for the default
+ * @limits: its limits; 0 stands for the default
  *
  * Context: Process context, may sleep.
  * Return: 0 or a negative errno.
  */
 int npheap_heap_init(struct npheap_heap *heap,
-		     const struct npheap_limits *limits)
+		     const u64 limits[NPHEAP_RESOURCES])
 {
 	int err;
 
+	spin_lock_init(&heap->user_lock);
 	heap_set_limits(heap, limits);
 	mutex_init(&heap->evict_mutex);
 	heap->stats = alloc_percpu(struct npheap_stats);

@@ -14,6 +14,10 @@ static unsigned long max_objects;
 module_param(max_objects, ulong, 0444);
 MODULE_PARM_DESC(max_objects, "Initial limit of objects (0: one a page of the default max_bytes)");
 
+static unsigned long max_sparse_bytes;
+module_param(max_sparse_bytes, ulong, 0444);
+MODULE_PARM_DESC(max_sparse_bytes, "Initial limit of the sizes of sparse objects in bytes (0: four times RAM)");
+
 static unsigned long max_locks;
 module_param(max_locks, ulong, 0444);
 MODULE_PARM_DESC(max_locks, "Initial limit of lock records (0: one a page of the default max_bytes)");
@@ -27,17 +31,18 @@ static struct npheap_heap default_heap;
 
 static int __init npheap_init(void)
 {
-	const struct npheap_limits limits = {
-		.bytes = max_bytes,
-		.objects = max_objects,
-		.locks = max_locks,
+	const u64 limits[NPHEAP_RESOURCES] = {
+		[NPHEAP_BYTES] = max_bytes,
+		[NPHEAP_OBJECTS] = max_objects,
+		[NPHEAP_SPARSE_BYTES] = max_sparse_bytes,
+		[NPHEAP_LOCKS] = max_locks,
 	};
 	int err;
 
 	err = npheap_object_cache_init();
 	if (err)
 		return err;
-	err = npheap_heap_init(&default_heap, &limits);
+	err = npheap_heap_init(&default_heap, limits);
 	if (err)
 		goto free_cache;
 	err = npheap_proc_init(&default_heap);

@@ -11,30 +11,39 @@
 #include <linux/module.h>
 #include <linux/pagemap.h>
 
-/*
- * The part of the faulting page table that this VMA covers, as page offsets.
- * Objects are fully populated, so mapping all of it costs one fault where the
- * kernel's own window of 16 pages would cost up to 32.
- */
-static void fault_window(const struct vm_fault *vmf, pgoff_t *first,
-			 pgoff_t *last)
-{
-	const struct vm_area_struct *vma = vmf->vma;
-	unsigned long table = vmf->address & PMD_MASK;
-	unsigned long start = max(table, vma->vm_start);
-	unsigned long end = min(table + PMD_SIZE - 1, vma->vm_end - 1);
+/* As many pages as the kernel itself maps around a fault. */
+#define NPHEAP_SPARSE_WINDOW (16 * PAGE_SIZE)
 
-	*first = linear_page_index((struct vm_area_struct *)vma, start);
-	*last = linear_page_index((struct vm_area_struct *)vma, end);
+static struct npheap_object *vma_object(const struct vm_area_struct *vma)
+{
+	return npheap_object(file_inode(vma->vm_file));
 }
 
-/* filemap_map_pages() stops at the object's end by itself. */
+/*
+ * A populated object is mapped a page table at a time, one fault where the
+ * kernel's own window would cost up to 32.  Looking for the pages of a sparse
+ * one all over a page table, at each of its faults, is what costs there.
+ */
+static unsigned long window_size(const struct npheap_object *obj)
+{
+	return npheap_object_sparse(obj) ? NPHEAP_SPARSE_WINDOW : PMD_SIZE;
+}
+
+/* Maps what there is around the fault, in this VMA and below the object's end. */
 static vm_fault_t map_window(struct vm_fault *vmf)
 {
-	pgoff_t first, last;
+	struct vm_area_struct *vma = vmf->vma;
+	struct npheap_object *obj = vma_object(vma);
+	unsigned long size = window_size(obj);
+	unsigned long window = ALIGN_DOWN(vmf->address, size);
+	unsigned long start = max(window, vma->vm_start);
+	unsigned long end = min(window + size - 1, vma->vm_end - 1);
+	pgoff_t pages = npheap_object_pages(obj);
 
-	fault_window(vmf, &first, &last);
-	return filemap_map_pages(vmf, first, last);
+	if (vmf->pgoff >= pages)
+		return 0;
+	return filemap_map_pages(vmf, linear_page_index(vma, start),
+				 min(linear_page_index(vma, end), pages - 1));
 }
 
 /* Huge pages, or page tables' worth of small ones, mapped ahead of a fault. */
@@ -105,8 +114,7 @@ static vm_fault_t map_around(struct vm_fault *vmf)
 
 static void count_fault(const struct vm_fault *vmf)
 {
-	struct npheap_object *obj =
-		npheap_object(file_inode(vmf->vma->vm_file));
+	struct npheap_object *obj = vma_object(vmf->vma);
 
 	trace_npheap_fault(obj->key, vmf->pgoff, vmf->flags);
 	npheap_count(obj->heap, faults);
@@ -118,41 +126,30 @@ static void count_fault(const struct vm_fault *vmf)
  * @start: of the kernel's own window, which ours contains
  * @end: of the same
  *
- * Context: Process context under RCU.
- * Return: VM_FAULT_NOPAGE, or 0 where npheap_object_fault() has to do it.
+ * Context: Process context under RCU: where it cannot have the lock at once,
+ * npheap_object_fault() comes.
+ * Return: VM_FAULT_NOPAGE, or 0 where that has to do it.
  */
 vm_fault_t npheap_object_map_pages(struct vm_fault *vmf, pgoff_t start,
 				   pgoff_t end)
 {
-	vm_fault_t ret = map_around(vmf);
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	vm_fault_t ret;
 
+	if (!filemap_invalidate_trylock_shared(mapping))
+		return 0;
+	ret = map_around(vmf);
+	filemap_invalidate_unlock_shared(mapping);
 	if (ret & VM_FAULT_NOPAGE)
 		count_fault(vmf);
 	return ret;
 }
 
-/**
- * npheap_object_fault() - handle a fault of a write, or what is left of reads
- * @vmf: the fault
- *
- * Reads come here only where fault-around did not map the page, because it
- * was locked, say.  Writes always do, and get their fault-around from here:
- * in a shared mapping it maps writable, which is what spares the next fault.
- *
- * Context: Process context, mmap_lock held for reading.
- * Return: VM_FAULT_*.
- */
-vm_fault_t npheap_object_fault(struct vm_fault *vmf)
+static vm_fault_t map_page(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
-	struct folio *folio;
+	struct folio *folio = filemap_lock_folio(mapping, vmf->pgoff);
 
-	count_fault(vmf);
-	if ((vmf->flags & FAULT_FLAG_WRITE) &&
-	    (vmf->vma->vm_flags & VM_SHARED) &&
-	    map_around(vmf) & VM_FAULT_NOPAGE)
-		return VM_FAULT_NOPAGE;
-	folio = filemap_lock_folio(mapping, vmf->pgoff);
 	if (IS_ERR(folio))
 		return VM_FAULT_SIGBUS;
 	vmf->page = folio_file_page(folio, vmf->pgoff);
@@ -161,6 +158,49 @@ vm_fault_t npheap_object_fault(struct vm_fault *vmf)
 	folio_unlock(folio);
 	folio_put(folio);
 	return VM_FAULT_HWPOISON;
+}
+
+/*
+ * Reads come here only where fault-around did not map the page.  Writes always
+ * do, and get their fault-around from here: in a shared mapping it maps
+ * writable, which is what spares the next fault.
+ */
+static vm_fault_t map_present(struct vm_fault *vmf)
+{
+	if ((vmf->flags & FAULT_FLAG_WRITE) &&
+	    (vmf->vma->vm_flags & VM_SHARED) &&
+	    map_around(vmf) & VM_FAULT_NOPAGE)
+		return VM_FAULT_NOPAGE;
+	return map_page(vmf);
+}
+
+/**
+ * npheap_object_fault() - handle a fault of a write, or what is left of reads
+ * @vmf: the fault
+ *
+ * The lock keeps the size, and what is beyond it, as it is.  A page that is
+ * mapped after the lock is dropped is locked itself, and truncation waits for
+ * that and finds it mapped.
+ *
+ * Context: Process context, mmap_lock held for reading.
+ * Return: VM_FAULT_*.
+ */
+vm_fault_t npheap_object_fault(struct vm_fault *vmf)
+{
+	struct npheap_object *obj = vma_object(vmf->vma);
+	struct address_space *mapping = obj->inode.i_mapping;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	count_fault(vmf);
+	filemap_invalidate_lock_shared(mapping);
+	if (vmf->pgoff < npheap_object_pages(obj)) {
+		ret = map_present(vmf);
+		if (ret & VM_FAULT_SIGBUS && npheap_object_sparse(obj) &&
+		    !npheap_memory_fill(obj, vmf->pgoff))
+			ret = map_present(vmf);
+	}
+	filemap_invalidate_unlock_shared(mapping);
+	return ret;
 }
 
 static const struct vm_operations_struct object_vm_ops = {
@@ -215,14 +255,21 @@ struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
 	return file;
 }
 
-/*
+/**
+ * npheap_object_file() - a file of an object
+ * @obj: the object
+ *
  * What a mapping may do was decided by how the device was opened, so the
  * object's file may do all; and it has no time stamps to keep.
+ *
+ * Context: Process context, may sleep.
+ * Return: the file or an ERR_PTR().
  */
-static struct file *object_file(struct npheap_object *obj)
+struct file *npheap_object_file(struct npheap_object *obj)
 {
 	struct file *file;
 
+	ihold(&obj->inode);
 	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops,
 			   O_RDWR);
 	if (!IS_ERR(file))
@@ -236,27 +283,28 @@ static struct file *object_file(struct npheap_object *obj)
  * @vma: a new VMA of the device; its page offset is the key
  *
  * Context: Process context, mmap_lock held for writing.
- * Return: 0, or -EOVERFLOW, -EACCES, or an error of npheap_object_get().
+ * Return: 0, or -EOVERFLOW, -EACCES, or an error of npheap_object_open().
  */
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma)
 {
 	u64 size = vma->vm_end - vma->vm_start;
-	u64 key = vma->vm_pgoff;
-	struct npheap_object *obj;
+	struct npheap_create args = {
+		.key = vma->vm_pgoff,
+		.size = size,
+		.max_size = size,
+		.flags = vma->vm_flags & VM_NORESERVE ? NPHEAP_CREATE_SPARSE : 0,
+	};
 	struct file *file;
 	int err;
 
-	if (key > NPHEAP_KEY_MAX)
+	if (args.key > NPHEAP_KEY_MAX)
 		return -EOVERFLOW;
 	/* Before the object is created: a refusal shall leave none behind. */
 	err = object_mmap(vma->vm_file, vma);
 	if (err)
 		return err;
-	obj = npheap_object_get(heap, key, size,
-				vma->vm_file->f_mode & FMODE_WRITE);
-	if (IS_ERR(obj))
-		return PTR_ERR(obj);
-	file = object_file(obj);
+	file = npheap_object_open(heap, &args,
+				  vma->vm_file->f_mode & FMODE_WRITE);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	vma_set_file(vma, file);
@@ -264,7 +312,7 @@ int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma)
 	/* Every mapping starts at the first byte, and so none can merge. */
 	vma->vm_pgoff = 0;
 	npheap_count(heap, attaches);
-	trace_npheap_attach(key, size);
+	trace_npheap_attach(args.key, size);
 	return 0;
 }
 

@@ -6,8 +6,10 @@
  *
  *   /dev/npheap ---- struct npheap_heap --+-- superblock (pseudo file system)
  *     device.c         heap.c             |
+ *                                         |     super.c
  *                                         +-- objects: key -> npheap_object
- *                                         |     object.c, map.c
+ *                                         |     object.c, memory.c, map.c,
+ *                                         |     resize.c
  *                                         +-- locks:   key -> npheap_lock
  *                                         |     record.c, lock.c, event.c,
  *                                         |     watch.c
@@ -38,6 +40,11 @@
  *   npheap_heap.evict_mutex > npheap_lock.lock
  *   npheap_watch.mutex > npheap_heap.evict_mutex
  *   npheap_heap.process_lock is taken alone
+ *                                  locks of the xarrays
+ *   npheap_heap.process_lock is taken alone, npheap_heap.user_lock last
+ *
+ *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem
+ *   mmap_lock > its invalidate_lock (shared) > its inode.i_lock
  *
  * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
  * with a reclaim that could, under npheap_lock.lock.  The lists of an
@@ -74,15 +81,47 @@ struct seq_file;
 #define NPHEAP_MAPPED_SLOTS BIT(20)
 #define NPHEAP_NO_SLOT U32_MAX
 #define NPHEAP_PROCESS_BITS 10
+#define NPHEAP_USER_BITS 6
+
+/* What there are limits of. */
+enum npheap_resource {
+	NPHEAP_BYTES,		/* memory of all objects, deleted ones too */
+	NPHEAP_OBJECTS,		/* those objects */
+	NPHEAP_SPARSE_BYTES,	/* sizes of those of them that are sparse */
+	NPHEAP_LOCKS,		/* lock records */
+	NPHEAP_RESOURCES
+};
+
+/* So that the sum of a limit and a usage cannot overflow. */
+#define NPHEAP_LIMIT_MAX ((u64)S64_MAX)
 
 /**
- * struct npheap_counter - something that a heap has a limit of
- * @usage: how much of it is in use
- * @limit: how much may be; may be lowered below @usage, which frees nothing
+ * struct npheap_counter - how much a heap has of a resource
+ * @usage: how much
+ * @limit: how much it may; may be lowered below @usage, which frees nothing
+ * @user_limit: how much a user may have of it
  */
 struct npheap_counter {
 	atomic64_t usage;
 	u64 limit;
+	u64 user_limit;
+};
+
+/**
+ * struct npheap_user - somebody who has something in a heap
+ * @node: in heap->users
+ * @uid: who
+ * @refs: one for each thing that is charged to it; the last is dropped under
+ *	  heap->user_lock
+ * @usage: how much it has of each resource
+ * @rcu: frees the memory
+ */
+struct npheap_user {
+	struct hlist_node node;
+	kuid_t uid;
+	refcount_t refs;
+	atomic64_t usage[NPHEAP_RESOURCES];
+	struct rcu_head rcu;
 };
 
 /**
@@ -114,9 +153,9 @@ struct npheap_stats {
  * @objects: struct npheap_object by key
  * @locks: struct npheap_lock by key
  * @owners: struct npheap_owner by task
- * @bytes: memory of all objects that exist or are still mapped
- * @nr_objects: those objects
- * @nr_locks: lock records
+ * @counters: its resources, by enum npheap_resource
+ * @users: struct npheap_user by uid
+ * @user_lock: protects @users; readers are under RCU
  * @slots: struct npheap_lock by the number of its record in the table
  * @table: pages of the table, by page offset
  * @owner_ids: struct npheap_owner by the number that words of records carry
@@ -129,7 +168,7 @@ struct npheap_stats {
  * @clock_hand: the slot where the next search for idle records begins
  * @evict_mutex: for those who search all of them
  * @next_owner: where the search for the next number of an owner begins
- * @deleted_bytes: the part of @bytes that belongs to deleted objects
+ * @deleted_bytes: the part of the bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @dying: owners whose death is noted but whose locks are not yet free
  * @stats: per-CPU counts of events
@@ -141,9 +180,9 @@ struct npheap_heap {
 	struct rhashtable objects;
 	struct rhashtable locks;
 	struct rhashtable owners;
-	struct npheap_counter bytes;
-	struct npheap_counter nr_objects;
-	struct npheap_counter nr_locks;
+	struct npheap_counter counters[NPHEAP_RESOURCES];
+	DECLARE_HASHTABLE(users, NPHEAP_USER_BITS);
+	spinlock_t user_lock;	/* protects @users */
 	struct xarray slots;
 	struct xarray table;
 	struct xarray owner_ids;
@@ -178,31 +217,54 @@ enum npheap_state {
 
 /**
  * struct npheap_object - memory under a key
- * @inode: holds the size and, as page cache, the memory
+ * @inode: holds, as page cache, the memory; its i_size is @size, or more while
+ *	   pages beyond @size come or go: splitting a folio that reaches beyond
+ *	   i_size is for file systems that write back
  * @heap: where it belongs
  * @node: in heap->objects until it is deleted
  * @key: the key
  * @state: an enum npheap_state, released by the creator
- * @charged: counted against the heap's limits
- * @deleted: no longer in heap->objects
- * @deleted_bytes: what it adds to heap->deleted_bytes
+ * @size: in bytes; set under the inode lock and, to less, the invalidate_lock
+ * @max_size: how far it may grow, in bytes
+ * @bytes: what it counts of NPHEAP_BYTES; under inode.i_lock
+ * @user: whom it is charged to
  * @creator: thread group that made it
+ * @flags: NPHEAP_CREATE_*
+ * @seals: NPHEAP_SEAL_*; set under the inode lock
+ * @counted: counts in NPHEAP_OBJECTS and, by its size, NPHEAP_SPARSE_BYTES
+ * @deleted: no longer in heap->objects; set under inode.i_lock
  */
 struct npheap_object {
 	struct inode inode;
 	struct npheap_heap *heap;
 	struct rhash_head node;
 	u64 key;
-	int state;
-	bool charged;
-	bool deleted;
-	u64 deleted_bytes;
+	u64 size;
+	u64 max_size;
+	u64 bytes;
+	struct npheap_user *user;
 	struct pid *creator;
+	int state;
+	u8 flags;
+	u8 seals;
+	bool counted;
+	bool deleted;
 };
 
 static inline struct npheap_object *npheap_object(struct inode *inode)
 {
 	return container_of(inode, struct npheap_object, inode);
+}
+
+/* The bound of every access. */
+static inline pgoff_t npheap_object_pages(const struct npheap_object *obj)
+{
+	return READ_ONCE(obj->size) >> PAGE_SHIFT;
+}
+
+static inline bool npheap_object_sparse(const struct npheap_object *obj)
+{
+	return obj->flags & NPHEAP_CREATE_SPARSE;
 }
 
 /**
@@ -212,6 +274,7 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
  * @key: the key
  * @slot: of the record in the table
  * @generation: of the record's binding to the key
+ * @user: whom it is charged to
  * @shared: the record, which user space can change at any time
  * @lock: protects what follows
  * @queue: struct npheap_waiter of those who are present, by ticket
@@ -240,6 +303,7 @@ struct npheap_lock {
 	u64 key;
 	u32 slot;
 	u32 generation;
+	struct npheap_user *user;
 	struct npheap_record *shared;
 	spinlock_t lock;	/* see above for what it protects */
 	struct rb_root_cached queue;
@@ -308,35 +372,61 @@ extern const struct rhashtable_params npheap_owner_params;
 extern bool npheap_allow_exec;
 
 /* heap.c */
-struct npheap_limits {
-	u64 bytes;
-	u64 objects;
-	u64 locks;
-};
-
 int npheap_heap_init(struct npheap_heap *heap,
-		     const struct npheap_limits *limits);
+		     const u64 limits[NPHEAP_RESOURCES]);
 void npheap_heap_destroy(struct npheap_heap *heap);
-bool npheap_charge(struct npheap_counter *counter, u64 amount);
-void npheap_uncharge(struct npheap_counter *counter, u64 amount);
 
 /* cgroup.c */
 bool npheap_cgroup_has_room(void);
 
 /* object.c */
+/* user.c */
+int npheap_charge(struct npheap_heap *heap, struct npheap_user *user,
+		  enum npheap_resource resource, u64 amount);
+void npheap_uncharge(struct npheap_heap *heap, struct npheap_user *user,
+		     enum npheap_resource resource, u64 amount);
+struct npheap_user *npheap_user_get(struct npheap_heap *heap);
+void npheap_user_put(struct npheap_heap *heap, struct npheap_user *user);
+
+/* super.c */
+extern const struct address_space_operations npheap_object_aops;
 int npheap_object_cache_init(void);
 void npheap_object_cache_exit(void);
 int npheap_object_mount(struct npheap_heap *heap);
 void npheap_object_unmount(struct npheap_heap *heap);
-struct npheap_object *npheap_object_find(struct npheap_heap *heap, u64 key);
-struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key,
-					u64 size, bool create);
+
+/* memory.c */
+int npheap_memory_charge(struct npheap_object *obj, u64 bytes);
+void npheap_memory_uncharge(struct npheap_object *obj, u64 bytes);
+void npheap_memory_delete(struct npheap_object *obj);
+int npheap_memory_populate(struct npheap_object *obj, pgoff_t index,
+			   pgoff_t end);
+int npheap_memory_fill(struct npheap_object *obj, pgoff_t index);
+
+/* object.c */
+struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key);
 void npheap_object_put(struct npheap_object *obj);
+int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes);
+void npheap_object_uncharge_sparse(struct npheap_object *obj, u64 bytes);
+void npheap_object_uncount(struct npheap_object *obj);
+int npheap_object_create(struct npheap_heap *heap,
+			 const struct npheap_create *args);
+struct file *npheap_object_open(struct npheap_heap *heap,
+				const struct npheap_create *args, bool create);
 void npheap_object_delete(struct npheap_heap *heap, u64 key);
 u64 npheap_object_size(struct npheap_heap *heap, u64 key, u64 *number);
 
+/* resize.c */
+int npheap_object_resize(struct npheap_object *obj, u64 size, bool force);
+int npheap_object_punch(struct npheap_object *obj, u64 offset, u64 length,
+			bool force);
+int npheap_object_seal(struct npheap_object *obj, u32 seals);
+void npheap_object_stat(const struct npheap_object *obj,
+			struct npheap_stat *stat);
+
 /* map.c */
 extern const struct file_operations npheap_object_fops;
+struct file *npheap_object_file(struct npheap_object *obj);
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
 struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
 			 const struct file_operations *fops, int flags);
@@ -393,6 +483,10 @@ int npheap_owner_init(struct npheap_heap *heap);
 void npheap_owner_exit(struct npheap_heap *heap);
 struct npheap_owner *npheap_owner_find(struct npheap_heap *heap);
 struct npheap_owner *npheap_owner_get(struct npheap_heap *heap);
+
+/* object_ioctl.c */
+long npheap_object_ioctl(struct npheap_heap *heap, fmode_t mode,
+			 unsigned int cmd, void __user *argp);
 
 /* device.c */
 int npheap_device_register(struct npheap_heap *heap);

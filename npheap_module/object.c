@@ -1,27 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Objects: inodes of a pseudo file system whose page cache is their memory.
- *
- * All pages of an object are allocated when it is created, so that a limit is
- * met by the call that creates it and never by a later access.
+ * Objects by key: how they come, are found and go.
  */
 #include "npheap.h"
 #include "trace.h"
 
 #include <linux/cred.h>
-#include <linux/huge_mm.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
-#include <linux/pseudo_fs.h>
-#include <linux/sched/signal.h>
 #include <linux/wait_bit.h>
-
-#define NPHEAP_SUPER_MAGIC 0x4e504850	/* "NPHP" */
-
-/* Creation leaves this part of RAM available: 1/32. */
-#define NPHEAP_RESERVE_SHIFT 5
-
-static struct kmem_cache *object_cache;
 
 const struct rhashtable_params npheap_object_params = {
 	.key_len = sizeof(u64),
@@ -30,307 +17,64 @@ const struct rhashtable_params npheap_object_params = {
 	.automatic_shrinking = true,
 };
 
-/* ------------------------------------------------------ the file system -- */
-
-static struct inode *object_alloc_inode(struct super_block *sb)
+static u64 sparse_bytes(const struct npheap_object *obj)
 {
-	struct npheap_object *obj;
-
-	obj = alloc_inode_sb(sb, object_cache, GFP_KERNEL);
-	if (!obj)
-		return NULL;
-	/* The root directory and the table of locks stay like this. */
-	obj->heap = NULL;
-	obj->key = 0;
-	obj->creator = NULL;
-	obj->charged = false;
-	obj->deleted = false;
-	obj->deleted_bytes = 0;
-	return &obj->inode;
-}
-
-static void object_free_inode(struct inode *inode)
-{
-	struct npheap_object *obj = npheap_object(inode);
-
-	/* Here and not in evict, as readers under RCU look at it. */
-	put_pid(obj->creator);
-	kmem_cache_free(object_cache, obj);
-}
-
-static void object_uncharge(struct npheap_heap *heap, u64 size)
-{
-	npheap_uncharge(&heap->bytes, size);
-	npheap_uncharge(&heap->nr_objects, 1);
-}
-
-static void object_evict_inode(struct inode *inode)
-{
-	struct npheap_object *obj = npheap_object(inode);
-	struct npheap_heap *heap = obj->heap;
-	u64 size = i_size_read(inode);
-
-	/* The search for pages ends with the object, not with the last index. */
-	if (size)
-		truncate_inode_pages_range(&inode->i_data, 0, size - 1);
-	truncate_inode_pages_final(&inode->i_data);
-	clear_inode(inode);
-	if (!heap)
-		return;
-	atomic64_sub(obj->deleted_bytes, &heap->deleted_bytes);
-	if (obj->charged)
-		object_uncharge(heap, size);
-}
-
-static const struct super_operations heap_super_ops = {
-	.alloc_inode = object_alloc_inode,
-	.free_inode = object_free_inode,
-	.evict_inode = object_evict_inode,
-	.drop_inode = generic_delete_inode,
-	.statfs = simple_statfs,
-};
-
-/* What /proc/PID/maps shows: "/npheap:500". */
-static char *object_dname(struct dentry *dentry, char *buffer, int buflen)
-{
-	const struct npheap_object *obj = npheap_object(d_inode(dentry));
-	char name[sizeof("/npheap: (deleted)") + 20] = "/npheap-locks";
-	int len = sizeof("/npheap-locks");
-
-	if (obj->heap)
-		len = scnprintf(name, sizeof(name), "/npheap:%llu%s", obj->key,
-				READ_ONCE(obj->deleted) ? " (deleted)" :
-							  "") + 1;
-	if (len > buflen)
-		return ERR_PTR(-ENAMETOOLONG);
-	return memcpy(buffer + buflen - len, name, len);
-}
-
-static const struct dentry_operations object_dentry_ops = {
-	.d_dname = object_dname,
-};
-
-static int heap_init_fs_context(struct fs_context *fc)
-{
-	struct pseudo_fs_context *ctx = init_pseudo(fc, NPHEAP_SUPER_MAGIC);
-
-	if (!ctx)
-		return -ENOMEM;
-	ctx->ops = &heap_super_ops;
-	ctx->dops = &object_dentry_ops;
-	return 0;
-}
-
-/*
- * No .owner: the superblock would pin the module for ever.  Files of objects
- * pin it instead, and npheap_object_unmount() waits for the last of them.
- */
-static struct file_system_type heap_fs_type = {
-	.name = "npheap",
-	.init_fs_context = heap_init_fs_context,
-	.kill_sb = kill_anon_super,
-};
-
-/* A poisoned page stays where it is, so that its users keep seeing SIGBUS. */
-static int object_error_remove_folio(struct address_space *mapping,
-				     npheap_error_folio *folio)
-{
-	return 0;
-}
-
-static const struct address_space_operations object_aops = {
-	.dirty_folio = noop_dirty_folio,
-	.migrate_folio = filemap_migrate_folio,
-	.error_remove_folio = object_error_remove_folio,
-};
-
-static void object_init_once(void *mem)
-{
-	struct npheap_object *obj = mem;
-
-	inode_init_once(&obj->inode);
+	return npheap_object_sparse(obj) ? obj->size : 0;
 }
 
 /**
- * npheap_object_cache_init() - make what all heaps share
+ * npheap_object_charge_sparse() - count the size of a sparse object, or growth
+ * @obj: the object
+ * @bytes: how much
  *
- * Context: Process context, may sleep.
- * Return: 0 or -ENOMEM.
+ * Context: Any.
+ * Return: 0, or -ENOSPC or -EDQUOT; nothing is counted then.
  */
-int npheap_object_cache_init(void)
+int npheap_object_charge_sparse(struct npheap_object *obj, u64 bytes)
 {
-	object_cache = kmem_cache_create("npheap_object",
-					 sizeof(struct npheap_object), 0,
-					 SLAB_ACCOUNT,
-					 object_init_once);
-	return object_cache ? 0 : -ENOMEM;
+	return npheap_charge(obj->heap, obj->user, NPHEAP_SPARSE_BYTES, bytes);
 }
 
 /**
- * npheap_object_cache_exit() - undo npheap_object_cache_init()
+ * npheap_object_uncharge_sparse() - undo npheap_object_charge_sparse()
+ * @obj: the object
+ * @bytes: how much of it
  *
- * Context: Process context, may sleep.
+ * Context: Any.
  */
-void npheap_object_cache_exit(void)
+void npheap_object_uncharge_sparse(struct npheap_object *obj, u64 bytes)
 {
-	/* Inodes and lock records are freed after a grace period. */
-	rcu_barrier();
-	kmem_cache_destroy(object_cache);
+	npheap_uncharge(obj->heap, obj->user, NPHEAP_SPARSE_BYTES, bytes);
 }
 
-/**
- * npheap_object_mount() - make the index and the superblock of the objects
- * @heap: the heap
- *
- * Context: Process context, may sleep.
- * Return: 0 or a negative errno.
- */
-int npheap_object_mount(struct npheap_heap *heap)
+/* What an object counts for, whatever memory it has. */
+static int object_count(struct npheap_object *obj)
 {
-	int err = rhashtable_init(&heap->objects, &npheap_object_params);
+	int err = npheap_charge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
 
 	if (err)
 		return err;
-	heap->mnt = kern_mount(&heap_fs_type);
-	if (!IS_ERR(heap->mnt))
-		return 0;
-	rhashtable_destroy(&heap->objects);
-	return PTR_ERR(heap->mnt);
-}
-
-static void object_free(void *ptr, void *arg)
-{
-	npheap_object_put(ptr);
-}
-
-/**
- * npheap_object_unmount() - free all objects and their superblock
- * @heap: a heap without open files
- *
- * A closing file drops its reference of the module before it drops its
- * reference of the object and the mount, so some may still be on their way.
- * may_umount() allows for two references, which are ours.
- *
- * Context: Process context, may sleep.
- */
-void npheap_object_unmount(struct npheap_heap *heap)
-{
-	mntget(heap->mnt);
-	while (!may_umount(heap->mnt))
-		schedule_timeout_uninterruptible(1);
-	mntput(heap->mnt);
-	rhashtable_free_and_destroy(&heap->objects, object_free, NULL);
-	kern_unmount(heap->mnt);
-}
-
-/* ---------------------------------------------------------------- memory -- */
-
-/*
- * The largest order that fits the place and the rest of the object.  Order 1
- * is no use: a folio of the page cache has none, up to Linux 6.8.
- */
-static unsigned int object_order(pgoff_t index, pgoff_t end,
-				 unsigned int max_order)
-{
-	unsigned int order = min_t(unsigned int, ilog2(end - index), max_order);
-
-	if (index)
-		order = min_t(unsigned int, order, __ffs(index));
-	return order == 1 ? 0 : order;
-}
-
-/* Never the OOM killer, and no effort for what a smaller folio can do. */
-static gfp_t object_gfp(unsigned int order)
-{
-	return GFP_HIGHUSER_MOVABLE | __GFP_ZERO | __GFP_NOWARN |
-	       (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
-}
-
-static int object_add_folio(struct address_space *mapping, pgoff_t index,
-			    unsigned int order)
-{
-	gfp_t gfp = object_gfp(order);
-	struct folio *folio = filemap_alloc_folio(gfp, order);
-	int err;
-
-	if (!folio)
-		return -ENOMEM;
-	folio_mark_uptodate(folio);
-	err = filemap_add_folio(mapping, folio, index, gfp);
-	if (!err) {
-		/* Or drop_caches would take it for a copy of something. */
-		folio_mark_dirty(folio);
-		folio_unlock(folio);
-	}
-	folio_put(folio);
+	err = npheap_object_charge_sparse(obj, sparse_bytes(obj));
+	if (err)
+		npheap_uncharge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
+	else
+		obj->counted = true;
 	return err;
 }
 
-static unsigned int object_max_order(struct address_space *mapping)
-{
-	if (!mapping_large_folio_support(mapping))
-		return 0;
-	return PMD_SHIFT - PAGE_SHIFT;
-}
-
-/*
- * Allocates all pages.  Where a large folio is not to be had it goes on with
- * smaller ones, and stays there: what made it fail, fragmentation or a memory
- * cgroup near its limit, will be there for the rest of the object, too.
+/**
+ * npheap_object_uncount() - no longer count an object
+ * @obj: an object on its way out, counted or not
+ *
+ * Context: Any.
  */
-static int object_populate(struct npheap_object *obj)
+void npheap_object_uncount(struct npheap_object *obj)
 {
-	struct address_space *mapping = obj->inode.i_mapping;
-	pgoff_t end = i_size_read(&obj->inode) >> PAGE_SHIFT;
-	unsigned int max_order = object_max_order(mapping);
-	pgoff_t index = 0;
-
-	while (index < end) {
-		unsigned int order = object_order(index, end, max_order);
-		int err;
-
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		err = object_add_folio(mapping, index, order);
-		if (err && !order)
-			return err;
-		if (err)
-			max_order = order - 1;
-		else
-			index += 1UL << order;
-		cond_resched();
-	}
-	return 0;
+	if (!obj->counted)
+		return;
+	npheap_object_uncharge_sparse(obj, sparse_bytes(obj));
+	npheap_uncharge(obj->heap, obj->user, NPHEAP_OBJECTS, 1);
 }
-
-static bool object_memory_available(u64 size)
-{
-	long reserve = totalram_pages() >> NPHEAP_RESERVE_SHIFT;
-	long available = si_mem_available() - reserve;
-
-	return available > 0 && size >> PAGE_SHIFT <= available;
-}
-
-static int object_charge(struct npheap_object *obj)
-{
-	struct npheap_heap *heap = obj->heap;
-	u64 size = i_size_read(&obj->inode);
-
-	if (!npheap_charge(&heap->nr_objects, 1))
-		return -ENOSPC;
-	if (!npheap_charge(&heap->bytes, size)) {
-		npheap_uncharge(&heap->nr_objects, 1);
-		return -ENOSPC;
-	}
-	if (!object_memory_available(size)) {
-		object_uncharge(heap, size);
-		return -ENOMEM;
-	}
-	WRITE_ONCE(obj->charged, true);
-	return 0;
-}
-
-/* ------------------------------------------------------------ life cycle -- */
 
 /*
  * The inode is private, so that security modules judge the device and not
@@ -349,13 +93,13 @@ static void object_init_inode(struct npheap_object *obj, u64 size)
 	inode->i_fop = &npheap_object_fops;
 	i_size_write(inode, size);
 	simple_inode_init_ts(inode);
-	inode->i_mapping->a_ops = &object_aops;
+	inode->i_mapping->a_ops = &npheap_object_aops;
 	mapping_set_unevictable(inode->i_mapping);
 	mapping_set_large_folios(inode->i_mapping);
 }
 
-static struct npheap_object *object_new(struct npheap_heap *heap, u64 key,
-					u64 size)
+static struct npheap_object *object_new(struct npheap_heap *heap,
+					const struct npheap_create *args)
 {
 	struct inode *inode = new_inode(heap->mnt->mnt_sb);
 	struct npheap_object *obj;
@@ -363,11 +107,19 @@ static struct npheap_object *object_new(struct npheap_heap *heap, u64 key,
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
 	obj = npheap_object(inode);
+	obj->user = npheap_user_get(heap);
+	if (!obj->user) {
+		iput(inode);
+		return ERR_PTR(-ENOMEM);
+	}
 	obj->heap = heap;
-	obj->key = key;
+	obj->key = args->key;
+	obj->size = args->size;
+	obj->max_size = args->max_size;
+	obj->flags = args->flags;
 	obj->state = NPHEAP_POPULATING;
 	obj->creator = get_pid(task_tgid(current));
-	object_init_inode(obj, size);
+	object_init_inode(obj, args->size);
 	return obj;
 }
 
@@ -389,15 +141,10 @@ static int object_publish(struct npheap_object *obj)
 /* Of those who try at the same time one succeeds and drops the index's. */
 static bool object_unpublish(struct npheap_object *obj)
 {
-	struct npheap_heap *heap = obj->heap;
-
-	if (rhashtable_remove_fast(&heap->objects, &obj->node,
+	if (rhashtable_remove_fast(&obj->heap->objects, &obj->node,
 				   npheap_object_params))
 		return false;
-	if (READ_ONCE(obj->charged))
-		obj->deleted_bytes = i_size_read(&obj->inode);
-	atomic64_add(obj->deleted_bytes, &heap->deleted_bytes);
-	WRITE_ONCE(obj->deleted, true);
+	npheap_memory_delete(obj);
 	iput(&obj->inode);
 	return true;
 }
@@ -406,6 +153,8 @@ static void object_set_state(struct npheap_object *obj, int state)
 {
 	/* Whoever sees the state sees the pages; pairs with object_state(). */
 	smp_store_release(&obj->state, state);
+	if (state == NPHEAP_POPULATED)
+		return;
 	/* wake_up_var() looks for waiters, who look at the state in turn. */
 	smp_mb();
 	wake_up_var(&obj->state);
@@ -417,15 +166,45 @@ static int object_state(const struct npheap_object *obj)
 	return smp_load_acquire(&obj->state);
 }
 
+static int object_allocate(struct npheap_object *obj)
+{
+	int err = object_count(obj);
+
+	if (err || npheap_object_sparse(obj))
+		return err;
+	err = npheap_memory_charge(obj, obj->size);
+	if (err)
+		return err;
+	return npheap_memory_populate(obj, 0, npheap_object_pages(obj));
+}
+
+static void object_finish(struct npheap_object *obj)
+{
+	/* Who maps it shall not find the size of nothing in the record. */
+	object_set_state(obj, NPHEAP_POPULATED);
+	npheap_lock_resized(obj->heap, obj->key, NPHEAP_WATCH_SIZE);
+	object_set_state(obj, NPHEAP_READY);
+	npheap_count(obj->heap, creates);
+	trace_npheap_create(obj->key, READ_ONCE(obj->size));
+}
+
+static void object_abandon(struct npheap_object *obj)
+{
+	object_unpublish(obj);
+	object_set_state(obj, NPHEAP_FAILED);
+}
+
 /*
  * The key is taken first, and counted and given its memory then.  So of many
  * who create the same key one does that and the others wait for it, and none
  * of them is told that a limit is reached because of another's attempt.
+ *
+ * Returns an object that nobody can use until object_finish().
  */
-static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
-					   u64 size)
+static struct npheap_object *object_begin(struct npheap_heap *heap,
+					  const struct npheap_create *args)
 {
-	struct npheap_object *obj = object_new(heap, key, size);
+	struct npheap_object *obj = object_new(heap, args);
 	int err;
 
 	if (IS_ERR(obj))
@@ -433,24 +212,12 @@ static struct npheap_object *object_create(struct npheap_heap *heap, u64 key,
 	err = object_publish(obj);
 	if (err)
 		goto put;
-	err = object_charge(obj);
-	if (!err)
-		err = object_populate(obj);
+	err = object_allocate(obj);
 	if (!err && !npheap_cgroup_has_room())
 		err = -ENOMEM;
-	if (err)
-		goto unpublish;
-	/* Who maps it shall not find the size of nothing in the record. */
-	object_set_state(obj, NPHEAP_POPULATED);
-	npheap_lock_resized(heap, key, NPHEAP_WATCH_SIZE);
-	object_set_state(obj, NPHEAP_READY);
-	npheap_count(heap, creates);
-	trace_npheap_create(key, size);
-	return obj;
-
-unpublish:
-	object_unpublish(obj);
-	object_set_state(obj, NPHEAP_FAILED);
+	if (!err)
+		return obj;
+	object_abandon(obj);
 put:
 	npheap_object_put(obj);
 	return ERR_PTR(err);
@@ -465,15 +232,7 @@ static int object_wait(struct npheap_object *obj)
 	return object_state(obj) == NPHEAP_READY ? 0 : -EAGAIN;
 }
 
-/**
- * npheap_object_find() - look an object up
- * @heap: the heap
- * @key: its key
- *
- * Context: Any context that may take a spinlock.
- * Return: the object, to be released by npheap_object_put(), or NULL.
- */
-struct npheap_object *npheap_object_find(struct npheap_heap *heap, u64 key)
+static struct npheap_object *object_find(struct npheap_heap *heap, u64 key)
 {
 	struct npheap_object *obj;
 
@@ -487,36 +246,29 @@ struct npheap_object *npheap_object_find(struct npheap_heap *heap, u64 key)
 }
 
 /**
- * npheap_object_get() - look an object up, and create it where there is none
+ * npheap_object_get() - look an object up
  * @heap: the heap
  * @key: its key
- * @size: of a new object in bytes, a multiple of the page size and not 0
- * @create: whether one may be created
  *
- * Context: Process context, may sleep; mmap_lock may be held.
- * Return: the object, to be released by npheap_object_put(), or -ENOENT,
- * -ENOSPC, -ENOMEM, or -EINTR where the caller was killed.
+ * Context: Process context, may sleep until it is there; mmap_lock may be held.
+ * Return: the object, to be released by npheap_object_put(), or -ENOENT, or
+ * -EINTR where the caller was killed.
  */
-struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key,
-					u64 size, bool create)
+struct npheap_object *npheap_object_get(struct npheap_heap *heap, u64 key)
 {
 	struct npheap_object *obj;
 	int err;
 
 	do {
-		obj = npheap_object_find(heap, key);
-		if (!obj) {
-			if (!create)
-				return ERR_PTR(-ENOENT);
-			obj = object_create(heap, key, size);
-			err = PTR_ERR_OR_ZERO(obj);
-		} else {
-			err = object_wait(obj);
-			if (err)
-				npheap_object_put(obj);
-		}
-	} while (err == -EAGAIN || err == -EEXIST);
-	return err ? ERR_PTR(err) : obj;
+		obj = object_find(heap, key);
+		if (!obj)
+			return ERR_PTR(-ENOENT);
+		err = object_wait(obj);
+		if (!err)
+			return obj;
+		npheap_object_put(obj);
+	} while (err == -EAGAIN);
+	return ERR_PTR(err);
 }
 
 /**
@@ -531,6 +283,86 @@ void npheap_object_put(struct npheap_object *obj)
 }
 
 /**
+ * npheap_object_create() - create an object
+ * @heap: the heap
+ * @args: how; checked, the sizes are multiples of the page size and not 0
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -EEXIST, -ENOSPC, -EDQUOT, -ENOMEM, or -EINTR where the caller
+ * was killed.
+ */
+int npheap_object_create(struct npheap_heap *heap,
+			 const struct npheap_create *args)
+{
+	struct npheap_object *obj;
+
+	do {
+		obj = object_begin(heap, args);
+		if (!IS_ERR(obj)) {
+			object_finish(obj);
+			npheap_object_put(obj);
+			return 0;
+		}
+		if (obj != ERR_PTR(-EEXIST))
+			return PTR_ERR(obj);
+		/* It exists once it is finished: its creator may fail yet. */
+		obj = npheap_object_get(heap, args->key);
+	} while (obj == ERR_PTR(-ENOENT));
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	npheap_object_put(obj);
+	return -EEXIST;
+}
+
+/* A new object that cannot be opened shall not stay behind. */
+static struct file *object_create_open(struct npheap_heap *heap,
+				       const struct npheap_create *args)
+{
+	struct npheap_object *obj = object_begin(heap, args);
+	struct file *file;
+
+	if (IS_ERR(obj))
+		return ERR_CAST(obj);
+	file = npheap_object_file(obj);
+	if (IS_ERR(file))
+		object_abandon(obj);
+	else
+		object_finish(obj);
+	npheap_object_put(obj);
+	return file;
+}
+
+/**
+ * npheap_object_open() - a file of an object, which may be created for it
+ * @heap: the heap
+ * @args: how to create it; @args->key names it
+ * @create: whether it may be created
+ *
+ * Context: Process context, may sleep; mmap_lock may be held.
+ * Return: the file, or -ENOENT or an error of npheap_object_create() or of
+ * npheap_file().
+ */
+struct file *npheap_object_open(struct npheap_heap *heap,
+				const struct npheap_create *args, bool create)
+{
+	struct npheap_object *obj;
+	struct file *file;
+
+	do {
+		obj = npheap_object_get(heap, args->key);
+		if (!IS_ERR(obj)) {
+			file = npheap_object_file(obj);
+			npheap_object_put(obj);
+			return file;
+		}
+		if (obj != ERR_PTR(-ENOENT) || !create)
+			return ERR_CAST(obj);
+		file = object_create_open(heap, args);
+	} while (file == ERR_PTR(-EEXIST));
+	return file;
+}
+
+/**
  * npheap_object_delete() - forget a key
  * @heap: the heap
  * @key: the key, which need not exist
@@ -539,14 +371,14 @@ void npheap_object_put(struct npheap_object *obj)
  */
 void npheap_object_delete(struct npheap_heap *heap, u64 key)
 {
-	struct npheap_object *obj = npheap_object_find(heap, key);
+	struct npheap_object *obj = object_find(heap, key);
 
 	if (!obj)
 		return;
 	if (object_unpublish(obj)) {
 		npheap_lock_resized(heap, key, NPHEAP_WATCH_DELETE);
 		npheap_count(heap, deletes);
-		trace_npheap_delete(key, i_size_read(&obj->inode));
+		trace_npheap_delete(key, READ_ONCE(obj->size));
 	}
 	npheap_object_put(obj);
 }
@@ -571,7 +403,7 @@ u64 npheap_object_size(struct npheap_heap *heap, u64 key, u64 *number)
 	obj = rhashtable_lookup(&heap->objects, &key, npheap_object_params);
 	if (obj && (object_state(obj) == NPHEAP_POPULATED ||
 		    object_state(obj) == NPHEAP_READY)) {
-		size = i_size_read(&obj->inode);
+		size = READ_ONCE(obj->size);
 		if (number)
 			*number = obj->inode.i_ino;
 	}

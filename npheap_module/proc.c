@@ -120,8 +120,8 @@ static void object_show(struct seq_file *m, void *entry)
 	pid_t creator = pid_nr_ns(obj->creator,
 				  proc_pid_ns(file_inode(m->file)->i_sb));
 
-	seq_printf(m, "%llu\t%lld\t%d\t%u\n", obj->key,
-		   i_size_read(&obj->inode), creator,
+	seq_printf(m, "%llu\t%llu\t%d\t%u\n", obj->key,
+		   READ_ONCE(obj->size), creator,
 		   from_kuid_munged(seq_user_ns(m), obj->inode.i_uid));
 }
 

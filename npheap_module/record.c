@@ -35,6 +35,12 @@ static bool rec_idle(const struct npheap_lock *rec)
 	       !rec->watches;
 }
 
+static void rec_uncharge(struct npheap_lock *rec)
+{
+	npheap_uncharge(rec->heap, rec->user, NPHEAP_LOCKS, 1);
+	npheap_user_put(rec->heap, rec->user);
+}
+
 /*
  * Ends the binding of the record to its key, unless it is in use.  A thread
  * that knows it may be taking it at this very moment, so that is for the
@@ -57,7 +63,7 @@ static bool rec_evict(struct npheap_lock *rec)
 	rhashtable_remove_fast(&rec->heap->locks, &rec->node,
 			       npheap_lock_params);
 	npheap_slot_free(rec->heap, rec);
-	npheap_uncharge(&rec->heap->nr_locks, 1);
+	rec_uncharge(rec);
 	npheap_rec_unlock(rec);
 	kfree_rcu(rec, rcu);
 	return true;
@@ -76,10 +82,11 @@ void npheap_rec_put(struct npheap_lock *rec)
 }
 
 /*
- * Looks at @count records, going round, and frees what is not in use.  Returns
- * whether it freed any.
+ * Looks at @count records, going round, and frees what is not in use, only of
+ * @user where that is not NULL.  Returns whether it freed any.
  */
-static bool evict_some(struct npheap_heap *heap, u64 count)
+static bool evict_some(struct npheap_heap *heap, const struct npheap_user *user,
+		       u64 count)
 {
 	unsigned long index = READ_ONCE(heap->clock_hand);
 	struct npheap_lock *rec;
@@ -90,7 +97,8 @@ static bool evict_some(struct npheap_heap *heap, u64 count)
 		rec = xa_find(&heap->slots, &index, ULONG_MAX, XA_PRESENT);
 		if (rec) {
 			npheap_rec_lock(rec);
-			if (!rec->dead && rec_evict(rec))
+			if (!rec->dead && (!user || rec->user == user) &&
+			    rec_evict(rec))
 				freed = true;
 			else
 				npheap_rec_unlock(rec);
@@ -105,41 +113,46 @@ static bool evict_some(struct npheap_heap *heap, u64 count)
 	return freed;
 }
 
-/*
- * Only where all records are in use is the limit reached.  One thread at a
- * time searches, which is also why no other can take what it found before it
- * has tried; but others may be charged without a search, so it tries again.
- */
-static int charge_after_search(struct npheap_heap *heap)
+static u64 rec_usage(struct npheap_heap *heap)
 {
-	bool charged;
-	u64 all;
+	return atomic64_read(&heap->counters[NPHEAP_LOCKS].usage);
+}
+
+/*
+ * Only where all records are in use, the heap's or the user's, is the limit
+ * reached.  One thread at a time searches; but others may be charged without a
+ * search, so it tries again.
+ */
+static int charge_after_search(struct npheap_heap *heap,
+			       struct npheap_user *user)
+{
+	int err;
 
 	if (mutex_lock_killable(&heap->evict_mutex))
 		return -EINTR;
 	do {
-		all = atomic64_read(&heap->nr_locks.usage) + 1;
-		charged = npheap_charge(&heap->nr_locks, 1);
-	} while (!charged && evict_some(heap, all));
-	if (!charged)
-		charged = npheap_charge(&heap->nr_locks, 1);
+		err = npheap_charge(heap, user, NPHEAP_LOCKS, 1);
+	} while (err && evict_some(heap, err == -EDQUOT ? user : NULL,
+				   rec_usage(heap) + 1));
+	if (err)
+		err = npheap_charge(heap, user, NPHEAP_LOCKS, 1);
 	mutex_unlock(&heap->evict_mutex);
-	return charged ? 0 : -ENOSPC;
+	return err;
 }
 
 static u64 enough_locks(struct npheap_heap *heap)
 {
 	return max_t(u64, NPHEAP_IDLE_LOCKS,
-		     atomic64_read(&heap->nr_objects.usage));
+		     atomic64_read(&heap->counters[NPHEAP_OBJECTS].usage));
 }
 
-static int rec_charge(struct npheap_heap *heap)
+static int rec_charge(struct npheap_heap *heap, struct npheap_user *user)
 {
-	if (atomic64_read(&heap->nr_locks.usage) >= enough_locks(heap))
-		evict_some(heap, NPHEAP_EVICT_SCAN);
-	if (npheap_charge(&heap->nr_locks, 1))
+	if (rec_usage(heap) >= enough_locks(heap))
+		evict_some(heap, NULL, NPHEAP_EVICT_SCAN);
+	if (!npheap_charge(heap, user, NPHEAP_LOCKS, 1))
 		return 0;
-	return charge_after_search(heap);
+	return charge_after_search(heap, user);
 }
 
 /* ------------------------------------------------------ finding, creating -- */
@@ -186,26 +199,32 @@ static void rec_init(struct npheap_lock *rec)
 
 static struct npheap_lock *rec_new(struct npheap_heap *heap, u64 key)
 {
-	struct npheap_lock *rec;
-	int err;
+	struct npheap_lock *rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
+	int err = -ENOMEM;
 
-	err = rec_charge(heap);
+	if (!rec)
+		return ERR_PTR(-ENOMEM);
+	rec->heap = heap;
+	rec->key = key;
+	rec->user = npheap_user_get(heap);
+	if (!rec->user)
+		goto free;
+	err = rec_charge(heap, rec->user);
 	if (err)
-		return ERR_PTR(err);
-	err = -ENOMEM;
-	rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
-	if (rec) {
-		rec->heap = heap;
-		rec->key = key;
-		err = npheap_slot_alloc(heap, rec);
-	}
-	if (err) {
-		npheap_uncharge(&heap->nr_locks, 1);
-		kfree(rec);
-		return ERR_PTR(err);
-	}
+		goto put_user;
+	err = npheap_slot_alloc(heap, rec);
+	if (err)
+		goto uncharge;
 	rec_init(rec);
 	return rec;
+
+uncharge:
+	npheap_uncharge(heap, rec->user, NPHEAP_LOCKS, 1);
+put_user:
+	npheap_user_put(heap, rec->user);
+free:
+	kfree(rec);
+	return ERR_PTR(err);
 }
 
 /*
@@ -224,7 +243,7 @@ static int rec_insert(struct npheap_heap *heap, struct npheap_lock *rec)
 	if (err) {
 		rec->dead = true;
 		npheap_slot_free(heap, rec);
-		npheap_uncharge(&heap->nr_locks, 1);
+		rec_uncharge(rec);
 	}
 	npheap_rec_unlock(rec);
 	if (!err)
@@ -239,8 +258,8 @@ static int rec_insert(struct npheap_heap *heap, struct npheap_lock *rec)
  * @key: the key
  *
  * Context: Process context, may sleep.
- * Return: the record, locked, or an ERR_PTR() of -ENOSPC, -ENOMEM, or -EINTR
- * where the caller was killed.
+ * Return: the record, locked, or an ERR_PTR() of -ENOSPC, -EDQUOT, -ENOMEM, or
+ * -EINTR where the caller was killed.
  */
 struct npheap_lock *npheap_rec_get(struct npheap_heap *heap, u64 key)
 {
@@ -346,6 +365,7 @@ int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind)
 
 static void rec_free(void *rec, void *unused)
 {
+	rec_uncharge(rec);
 	kfree(rec);
 }
 

@@ -16,29 +16,46 @@ static struct npheap_heap *dev_heap(struct device *dev)
 	return container_of(misc, struct npheap_heap, misc);
 }
 
-#define HEAP_ATTR_USAGE(name, field)					\
-static ssize_t name##_show(struct device *dev,				\
-			   struct device_attribute *attr, char *buf)	\
-{									\
-	return sysfs_emit(buf, "%lld\n",				\
-			  atomic64_read(&dev_heap(dev)->field));	\
-}									\
-static DEVICE_ATTR_RO(name)
+static struct npheap_counter *dev_counter(struct device *dev,
+					  enum npheap_resource resource)
+{
+	return &dev_heap(dev)->counters[resource];
+}
 
-#define HEAP_ATTR_LIMIT(name, field)					\
+#define HEAP_ATTR_RESOURCE(name, resource)				\
 static ssize_t name##_show(struct device *dev,				\
 			   struct device_attribute *attr, char *buf)	\
 {									\
-	return sysfs_emit(buf, "%llu\n",				\
-			  READ_ONCE(dev_heap(dev)->field.limit));	\
+	return show_usage(dev_counter(dev, resource), buf);		\
 }									\
-static ssize_t name##_store(struct device *dev,				\
-			    struct device_attribute *attr,		\
-			    const char *buf, size_t len)		\
+static ssize_t max_##name##_show(struct device *dev,			\
+				 struct device_attribute *attr,		\
+				 char *buf)				\
 {									\
-	return store_limit(&dev_heap(dev)->field, buf, len);		\
+	return show_limit(dev_counter(dev, resource), buf);		\
 }									\
-static DEVICE_ATTR_RW(name)
+static ssize_t max_##name##_store(struct device *dev,			\
+				  struct device_attribute *attr,	\
+				  const char *buf, size_t len)		\
+{									\
+	return store_limit(&dev_counter(dev, resource)->limit, buf, len); \
+}									\
+static ssize_t max_user_##name##_show(struct device *dev,		\
+				      struct device_attribute *attr,	\
+				      char *buf)			\
+{									\
+	return show_user_limit(dev_counter(dev, resource), buf);	\
+}									\
+static ssize_t max_user_##name##_store(struct device *dev,		\
+				       struct device_attribute *attr,	\
+				       const char *buf, size_t len)	\
+{									\
+	return store_limit(&dev_counter(dev, resource)->user_limit,	\
+			   buf, len);					\
+}									\
+static DEVICE_ATTR_RO(name);						\
+static DEVICE_ATTR_RW(max_##name);					\
+static DEVICE_ATTR_RW(max_user_##name)
 
 #define HEAP_ATTR_STAT(name)						\
 static ssize_t name##_show(struct device *dev,				\
@@ -50,18 +67,33 @@ static ssize_t name##_show(struct device *dev,				\
 }									\
 static DEVICE_ATTR_RO(name)
 
-static ssize_t store_limit(struct npheap_counter *counter, const char *buf,
-			   size_t len)
+static ssize_t show_usage(const struct npheap_counter *counter, char *buf)
 {
-	u64 limit;
-	int err = kstrtou64(buf, 0, &limit);
+	return sysfs_emit(buf, "%lld\n", atomic64_read(&counter->usage));
+}
+
+static ssize_t show_limit(const struct npheap_counter *counter, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(counter->limit));
+}
+
+/* A user cannot have more than all have together. */
+static ssize_t show_user_limit(const struct npheap_counter *counter, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", min(READ_ONCE(counter->user_limit),
+					     READ_ONCE(counter->limit)));
+}
+
+static ssize_t store_limit(u64 *limit, const char *buf, size_t len)
+{
+	u64 value;
+	int err = kstrtou64(buf, 0, &value);
 
 	if (err)
 		return err;
-	/* So that the sum of a limit and a usage cannot overflow. */
-	if (limit > S64_MAX)
+	if (value > NPHEAP_LIMIT_MAX)
 		return -ERANGE;
-	WRITE_ONCE(counter->limit, limit);
+	WRITE_ONCE(*limit, value);
 	return len;
 }
 
@@ -84,13 +116,18 @@ u64 npheap_stat(struct npheap_heap *heap, size_t offset)
 	return sum;
 }
 
-HEAP_ATTR_USAGE(bytes, bytes.usage);
-HEAP_ATTR_USAGE(deleted_bytes, deleted_bytes);
-HEAP_ATTR_USAGE(objects, nr_objects.usage);
-HEAP_ATTR_USAGE(locks, nr_locks.usage);
-HEAP_ATTR_LIMIT(max_bytes, bytes);
-HEAP_ATTR_LIMIT(max_objects, nr_objects);
-HEAP_ATTR_LIMIT(max_locks, nr_locks);
+static ssize_t deleted_bytes_show(struct device *dev,
+				  struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lld\n",
+			  atomic64_read(&dev_heap(dev)->deleted_bytes));
+}
+static DEVICE_ATTR_RO(deleted_bytes);
+
+HEAP_ATTR_RESOURCE(bytes, NPHEAP_BYTES);
+HEAP_ATTR_RESOURCE(objects, NPHEAP_OBJECTS);
+HEAP_ATTR_RESOURCE(sparse_bytes, NPHEAP_SPARSE_BYTES);
+HEAP_ATTR_RESOURCE(locks, NPHEAP_LOCKS);
 HEAP_ATTR_STAT(creates);
 HEAP_ATTR_STAT(attaches);
 HEAP_ATTR_STAT(deletes);
@@ -104,10 +141,16 @@ static struct attribute *npheap_attrs[] = {
 	&dev_attr_bytes.attr,
 	&dev_attr_deleted_bytes.attr,
 	&dev_attr_objects.attr,
+	&dev_attr_sparse_bytes.attr,
 	&dev_attr_locks.attr,
 	&dev_attr_max_bytes.attr,
 	&dev_attr_max_objects.attr,
+	&dev_attr_max_sparse_bytes.attr,
 	&dev_attr_max_locks.attr,
+	&dev_attr_max_user_bytes.attr,
+	&dev_attr_max_user_objects.attr,
+	&dev_attr_max_user_sparse_bytes.attr,
+	&dev_attr_max_user_locks.attr,
 	&dev_attr_creates.attr,
 	&dev_attr_attaches.attr,
 	&dev_attr_deletes.attr,

@@ -25,6 +25,8 @@ DEFINE_EVENT(npheap_object, npheap_create,
 	TP_PROTO(u64 key, u64 size), TP_ARGS(key, size));
 DEFINE_EVENT(npheap_object, npheap_attach,
 	TP_PROTO(u64 key, u64 size), TP_ARGS(key, size));
+DEFINE_EVENT(npheap_object, npheap_resize,
+	TP_PROTO(u64 key, u64 size), TP_ARGS(key, size));
 DEFINE_EVENT(npheap_object, npheap_delete,
 	TP_PROTO(u64 key, u64 size), TP_ARGS(key, size));
 

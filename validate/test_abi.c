@@ -17,6 +17,12 @@ _Static_assert(NPHEAP_IOCTL_LOCK == 0xc0204e43, "LOCK");
 _Static_assert(NPHEAP_IOCTL_UNLOCK == 0xc0204e44, "UNLOCK");
 _Static_assert(NPHEAP_IOCTL_DELETE == 0xc0204e45, "DELETE");
 _Static_assert(NPHEAP_IOCTL_GETSIZE == 0xc0204e46, "GETSIZE");
+_Static_assert(NPHEAP_IOC_CREATE == 0x40204ec9, "CREATE");
+_Static_assert(NPHEAP_IOC_CREATE_MANY == 0x40104eca, "CREATE_MANY");
+_Static_assert(NPHEAP_IOC_RESIZE == 0x40184ecb, "RESIZE");
+_Static_assert(NPHEAP_IOC_PUNCH == 0x40204ecc, "PUNCH");
+_Static_assert(NPHEAP_IOC_SEAL == 0x40104ecd, "SEAL");
+_Static_assert(NPHEAP_IOC_STAT == 0xc0404ece, "STAT");
 _Static_assert(NPHEAP_KEY_MAX == 0x7ffffffffffffULL, "the largest key");
 
 #define GARBAGE 0xa5a5a5a5a5a5a5a5ULL
@@ -39,6 +45,12 @@ static const unsigned long record_commands[] = {
 	NPHEAP_IOC_EVENT,
 	NPHEAP_IOC_WAIT,
 	NPHEAP_IOC_NOTIFY,
+	NPHEAP_IOC_CREATE,
+	NPHEAP_IOC_CREATE_MANY,
+	NPHEAP_IOC_RESIZE,
+	NPHEAP_IOC_PUNCH,
+	NPHEAP_IOC_SEAL,
+	NPHEAP_IOC_STAT,
 };
 
 #define NR_RECORD_COMMANDS \
@@ -594,6 +606,37 @@ static void abi32_keys_have_64_bits(void **state)
 	munmap(cmd, page);
 }
 
+/* Those have one layout; what they point at may be no more than 32 bits. */
+static void abi32_creates_and_resizes(void **state)
+{
+	void *p = cmd32_new();
+	struct npheap_create *item = p;
+	struct npheap_create_many *many = p;
+	struct npheap_resize *resize = p;
+	struct npheap_stat *stat = p;
+	uint64_t key = test_key() + (1ULL << 40);
+
+	(void)state;
+	*item = (struct npheap_create){ key, page, 1ULL << 40, 0, 0 };
+	assert_int_equal(ioctl32(dev, NPHEAP_IOC_CREATE, pointer32(p)), 0);
+	*resize = (struct npheap_resize){ key, 3 * page, 0, 0 };
+	assert_int_equal(ioctl32(dev, NPHEAP_IOC_RESIZE, pointer32(p)), 0);
+	*stat = (struct npheap_stat){ .key = key };
+	assert_int_equal(ioctl32(dev, NPHEAP_IOC_STAT, pointer32(p)), 0);
+	assert_int_equal(stat->key, key);
+	assert_int_equal(stat->size, 3 * page);
+	assert_int_equal(stat->max_size, 1ULL << 40);
+	npheap_delete(dev, key);
+	item[1] = (struct npheap_create){ key, page, 0, 0, 0 };
+	item[2] = (struct npheap_create){ key + 1, page, 0, 0, 0 };
+	*many = (struct npheap_create_many){ pointer32(item + 1), 2, 0 };
+	assert_int_equal(ioctl32(dev, NPHEAP_IOC_CREATE_MANY, pointer32(p)), 2);
+	assert_int_equal(size_by_ioctl(key + 1), page);
+	npheap_delete(dev, key);
+	npheap_delete(dev, key + 1);
+	munmap(p, page);
+}
+
 static void assert_refused32(struct cmd32 *cmd, uint64_t offset, int err)
 {
 	uint32_t nr;
@@ -745,6 +788,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(abi32_getsize_and_delete),
 	TEST(abi32_touches_28_bytes_only),
 	TEST(abi32_keys_have_64_bits),
+	TEST(abi32_creates_and_resizes),
 	TEST(abi32_errors),
 	TEST(abi32_wait),
 	TEST(abi32_getsize_above_4_gib),

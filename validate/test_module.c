@@ -694,6 +694,9 @@ static void module_parameter_max_bytes(void **state)
 	assert_alloc(1, 3 * page, ENOSPC);
 	assert_alloc(1, 2 * page, 0);
 	assert_alloc(2, page, ENOSPC);
+	/* Sums of limits and usage must not overflow. */
+	reload("max_bytes=18446744073709551615");
+	assert_int_equal(heap_stat("max_bytes"), INT64_MAX);
 	reload("");
 }
 

@@ -11,7 +11,8 @@
  *	The first mapping of a key creates the object, zero-filled, with the
  *	mapping's length as its size; later mappings share it whatever their
  *	length.  Touching a page beyond the object's end raises SIGBUS.
- *	Every mapping starts at the object's first byte.
+ *	Every mapping starts at the object's first byte.  With MAP_NORESERVE
+ *	the object that it creates is a sparse one (NPHEAP_CREATE_SPARSE).
  *
  *	EACCES     PROT_EXEC (see the module parameter allow_exec), or a
  *	           shared writable mapping of a descriptor opened read-only
@@ -19,6 +20,7 @@
  *	EOVERFLOW  the key is above NPHEAP_KEY_MAX
  *	ENOENT     no such object, and the descriptor was opened read-only
  *	ENOSPC     the heap's limit on bytes or on objects is reached
+ *	EDQUOT     the limit on what one user may have of these is reached
  *	ENOMEM     the kernel, or the caller's memory cgroup, is out of memory
  *
  * ioctl(2)
@@ -32,6 +34,7 @@
  *	                      its holder unlocks it or dies.
  *	                      EDEADLK: the thread holds it already.
  *	                      ENOSPC: the heap's limit on lock records.
+ *	                      EDQUOT: the limit on those of one user.
  *	NPHEAP_IOCTL_UNLOCK   Give the lock back.
  *	                      EPERM: the calling thread does not hold it.
  *	NPHEAP_IOCTL_DELETE   Forget the key.  Mappings of the object keep its
@@ -270,6 +273,154 @@ struct npheap_watch_key {
 /* Flags of NPHEAP_IOC_WATCH. */
 #define NPHEAP_WATCH_CLOEXEC	0x1
 #define NPHEAP_WATCH_NONBLOCK	0x2
+/*
+ * Objects, created in a system call of its own.
+ *
+ * All pages of an object are allocated when it is created, so that no later
+ * access can fail for want of memory.  Those of a sparse object come when they
+ * are touched, by a read or a write; SIGBUS is what happens where a limit is
+ * reached, or the memory is used up, by then.  So does the touch of a page
+ * beyond the end of any object, and nothing else.
+ */
+
+/* Flags of struct npheap_create. */
+#define NPHEAP_CREATE_SPARSE	0x1	/* pages come at the first touch */
+
+/**
+ * struct npheap_create - argument of NPHEAP_IOC_CREATE
+ * @key: the key
+ * @size: in bytes; rounded up to pages; not 0
+ * @max_size: the size that NPHEAP_IOC_RESIZE may give it at most; rounded up;
+ *	      0: @size
+ * @flags: NPHEAP_CREATE_*
+ * @reserved: 0
+ *
+ * Creates an object, zero-filled, or fails with EEXIST; EINVAL where @size is 0
+ * or above @max_size, EFBIG where no file can be so large, ENOSPC, EDQUOT and
+ * ENOMEM as mmap(2).  Can be killed while it allocates, and leaves nothing
+ * behind then.
+ */
+struct npheap_create {
+	__u64 key;
+	__u64 size;
+	__u64 max_size;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_create_many - argument of NPHEAP_IOC_CREATE_MANY
+ * @items: address of an array of struct npheap_create
+ * @count: its length, INT_MAX at most
+ * @reserved: 0
+ *
+ * Creates one after the other, and returns how many.  The first that fails ends
+ * it; if nothing was created before, its error is returned.
+ */
+struct npheap_create_many {
+	__u64 items;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* Flags of struct npheap_resize and struct npheap_punch. */
+#define NPHEAP_RESIZE_FORCE	0x1	/* also where other processes map it */
+
+/**
+ * struct npheap_resize - argument of NPHEAP_IOC_RESIZE
+ * @key: the key
+ * @size: the new size in bytes; rounded up to pages; not 0
+ * @flags: NPHEAP_RESIZE_FORCE
+ * @reserved: 0
+ *
+ * Growth is seen through every mapping that is long enough; EFBIG above the
+ * object's max_size, ENOSPC, EDQUOT and ENOMEM as at its creation.
+ *
+ * Shrinking takes the pages beyond the new end away; touching them is SIGBUS
+ * from then on.  EBUSY where another process maps one of them, which
+ * NPHEAP_RESIZE_FORCE overrides, for the user who created the object and for
+ * CAP_SYS_ADMIN (others: EPERM); and where a large page that the new end cuts
+ * is in use for I/O.
+ *
+ * ENOENT: no such object.  EPERM: sealed.  What fails changes nothing.
+ */
+struct npheap_resize {
+	__u64 key;
+	__u64 size;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_punch - argument of NPHEAP_IOC_PUNCH
+ * @key: the key
+ * @offset: where the range begins, in bytes, a multiple of the page size
+ * @length: of the range, a multiple of the page size and not 0
+ * @flags: NPHEAP_RESIZE_FORCE
+ * @reserved: 0
+ *
+ * The range, which is inside the object (else EINVAL), reads as zeroes
+ * afterwards.  A sparse object gives its memory back.  Others keep it, so that
+ * writing there cannot fail.  EBUSY, EPERM, ENOENT as NPHEAP_IOC_RESIZE.
+ */
+struct npheap_punch {
+	__u64 key;
+	__u64 offset;
+	__u64 length;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* Seals: what nobody can do to the object any more, not even by force. */
+#define NPHEAP_SEAL_SHRINK	0x1	/* shrink it, or punch */
+#define NPHEAP_SEAL_GROW	0x2	/* let it grow */
+#define NPHEAP_SEAL_SEAL	0x4	/* add seals */
+
+/**
+ * struct npheap_seal - argument of NPHEAP_IOC_SEAL
+ * @key: the key
+ * @seals: NPHEAP_SEAL_* to add
+ * @reserved: 0
+ *
+ * Seals are for ever, that is, until the object is deleted.  ENOENT: no such
+ * object.  EPERM: NPHEAP_SEAL_SEAL was added before.
+ */
+struct npheap_seal {
+	__u64 key;
+	__u32 seals;
+	__u32 reserved;
+};
+
+/**
+ * struct npheap_stat - argument of NPHEAP_IOC_STAT
+ * @key: in: the key
+ * @size: out: in bytes
+ * @max_size: out: how large it may grow
+ * @resident: out: bytes of memory that it has
+ * @generation: out: another number for each object that ever was; the inode
+ *		number in /proc/PID/maps
+ * @mappings: out: calls of mmap whose mapping is there; what a child of fork
+ *	      got from its parent counts together with the parent's
+ * @flags: out: NPHEAP_CREATE_*
+ * @seals: out: NPHEAP_SEAL_*
+ * @creator: out: pid that the process had that created it, in the caller's pid
+ *	     namespace, or 0 where it is not there
+ * @uid: out: of the user who created it, in the caller's user namespace
+ *
+ * Also by a descriptor that was opened read-only.  ENOENT: no such object.
+ */
+struct npheap_stat {
+	__u64 key;
+	__u64 size;
+	__u64 max_size;
+	__u64 resident;
+	__u64 generation;
+	__u64 mappings;
+	__u32 flags;
+	__u32 seals;
+	__s32 creator;
+	__u32 uid;
+};
 
 #define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)
 #define NPHEAP_IOC_BIND		_IOWR('N', 0xc1, struct npheap_bind)
@@ -285,5 +436,11 @@ struct npheap_watch_key {
 #define NPHEAP_IOC_ATTACH	_IOWR('N', 0xd1, struct npheap_attach)
 #define NPHEAP_IOC_DETACH	_IOW('N', 0xd2, struct npheap_attach)
 #define NPHEAP_IOC_WATCH_SET	_IOW('N', 0xd0, struct npheap_watch_key)
+#define NPHEAP_IOC_CREATE	_IOW('N', 0xc9, struct npheap_create)
+#define NPHEAP_IOC_CREATE_MANY	_IOW('N', 0xca, struct npheap_create_many)
+#define NPHEAP_IOC_RESIZE	_IOW('N', 0xcb, struct npheap_resize)
+#define NPHEAP_IOC_PUNCH	_IOW('N', 0xcc, struct npheap_punch)
+#define NPHEAP_IOC_SEAL		_IOW('N', 0xcd, struct npheap_seal)
+#define NPHEAP_IOC_STAT		_IOWR('N', 0xce, struct npheap_stat)
 
 #endif

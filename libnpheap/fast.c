@@ -3,6 +3,8 @@
  * Locks, sizes and events without system calls, on the table of records that
  * the kernel shares (npheap/npheap.h says how it is to be used).
  */
+#include <time.h>
+
 #include "session.h"
 
 static inline bool take_known(int fd, uint64_t key)
@@ -12,16 +14,75 @@ static inline bool take_known(int fd, uint64_t key)
 	return likely(known(fd, key, &t)) && target_swap(&t, 0, t.owner);
 }
 
-static __attribute__((noinline)) bool take_learning(int fd, uint64_t key)
+static inline void relax(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" : : : "memory");
+#endif
+}
+
+/*
+ * Whoever holds the lock may be about to give it back.  How long to look
+ * adapts as glibc's PTHREAD_MUTEX_ADAPTIVE_NP does (pthread_mutex_lock.c).
+ * Where somebody waits, the lock will be handed on, and where it is marked or
+ * has readers, the kernel has a say: then there is nothing to look for.
+ */
+static bool take_spinning(struct session *s, const struct target *t)
+{
+	int limit = s->spins * 2 + 10, n;
+	bool taken = false;
+
+	if (limit > s->max_spins)
+		limit = s->max_spins;
+	for (n = 0; n < limit && !taken; n++) {
+		uint64_t word = __atomic_load_n(&t->record->word,
+						__ATOMIC_RELAXED);
+		uint64_t more = word ^ t->unlocked;
+
+		if (more & ~NPHEAP_WORD_OWNER || more == t->owner)
+			break;
+		if (more)
+			relax();
+		else
+			taken = target_swap(t, 0, t->owner);
+	}
+	s->spins += (n - s->spins) / 8;
+	return taken;
+}
+
+static bool is_past(uint64_t deadline)
+{
+	struct timespec now;
+
+	if (deadline == NPHEAP_FOREVER)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec >= deadline;
+}
+
+static __attribute__((noinline)) bool take_slowly(int fd, uint64_t key,
+						  uint32_t flags,
+						  uint64_t deadline)
+{
+	struct session *s;
 	struct target t;
 
-	return npheap_learn(fd, key, &t) && target_swap(&t, 0, t.owner);
+	if (flags & NPHEAP_LOCK_SHARED || !npheap_learn(fd, key, &t))
+		return false;
+	if (target_swap(&t, 0, t.owner))
+		return true;
+	s = npheap_sessions[fd % SESSIONS];
+	return !(flags & NPHEAP_LOCK_TRY) && s->max_spins &&
+	       !is_past(deadline) && take_spinning(s, &t);
 }
 
 static __attribute__((noinline)) int lock_slowly(int fd, uint64_t key)
 {
-	return take_learning(fd, key) ? 0 : npheap_uapi_lock(fd, key);
+	return take_slowly(fd, key, 0, NPHEAP_FOREVER) ?
+		       0 :
+		       npheap_uapi_lock(fd, key);
 }
 
 int npheap_fast_lock(int fd, uint64_t key)
@@ -37,7 +98,7 @@ static __attribute__((noinline)) int lock_with_slowly(int fd, uint64_t key,
 		.key = key, .flags = flags, .timeout = timeout,
 	};
 
-	if (!(flags & NPHEAP_LOCK_SHARED) && take_learning(fd, key))
+	if (take_slowly(fd, key, flags, timeout))
 		return 0;
 	return npheap_uapi_lock_args(fd, &args);
 }

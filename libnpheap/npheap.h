@@ -266,7 +266,8 @@ int npheap_stat(struct npheap *heap, uint64_t key, struct npheap_stat *stat);
  * @heap: the heap
  * @key: 0 to NPHEAP_KEY_MAX
  *
- * Waiters get the lock in the order in which they came.
+ * Waiters get the lock in the order in which they came.  Before it waits, the
+ * call may look for up to 2 us whether the lock comes free.
  *
  * Return: 0, or -EOWNERDEAD (the lock is held, and a holder before died), or
  * an error: -ENOTRECOVERABLE (one that was told so gave the lock back without

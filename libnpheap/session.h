@@ -52,7 +52,10 @@ struct attached {
 	uint64_t serial;
 };
 
-/* A thread's use of a descriptor.  @writing: see above. */
+/*
+ * A thread's use of a descriptor.  @writing: see above.  @spins: how many looks
+ * at a lock that is held seem to be worth it; @max_spins: 0 where none are.
+ */
 struct session {
 	int fd;
 	bool writing;
@@ -61,6 +64,8 @@ struct session {
 	const struct npheap_epoch *epoch_now;
 	struct npheap_record *table;
 	uint32_t slots;
+	int spins;
+	int max_spins;
 	struct binding bindings[BINDINGS];
 	struct attached attached[ATTACHED];
 };

@@ -34,8 +34,8 @@ static bool take_spinning(struct session *s, const struct target *t)
 	int limit = s->spins * 2 + 10, n;
 	bool taken = false;
 
-	if (limit > s->max_spins)
-		limit = s->max_spins;
+	if (limit > npheap_max_spins)
+		limit = npheap_max_spins;
 	for (n = 0; n < limit && !taken; n++) {
 		uint64_t word = __atomic_load_n(&t->record->word,
 						__ATOMIC_RELAXED);
@@ -66,16 +66,15 @@ static __attribute__((noinline)) bool take_slowly(int fd, uint64_t key,
 						  uint32_t flags,
 						  uint64_t deadline)
 {
-	struct session *s;
 	struct target t;
 
 	if (flags & NPHEAP_LOCK_SHARED || !npheap_learn(fd, key, &t))
 		return false;
 	if (target_swap(&t, 0, t.owner))
 		return true;
-	s = npheap_sessions[fd % SESSIONS];
-	return !(flags & NPHEAP_LOCK_TRY) && s->max_spins &&
-	       !is_past(deadline) && take_spinning(s, &t);
+	return !(flags & NPHEAP_LOCK_TRY) && npheap_max_spins &&
+	       !is_past(deadline) &&
+	       take_spinning(npheap_sessions[fd % SESSIONS], &t);
 }
 
 static __attribute__((noinline)) int lock_slowly(int fd, uint64_t key)

@@ -33,6 +33,7 @@ __thread uint64_t npheap_thread = NEVER;
 __thread struct session *npheap_sessions[SESSIONS];
 static __thread struct refusal refusals[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
+int npheap_max_spins;
 static pthread_key_t at_exit;
 static bool at_exit_works;
 
@@ -52,9 +53,11 @@ static void free_sessions(void *unused)
  * Not at the first use, which may be a handler's, and before all constructors
  * that may lock.  As one of the first keys it needs no memory in a thread.
  */
-static __attribute__((constructor(101))) void make_key(void)
+static __attribute__((constructor(101))) void begin(void)
 {
 	at_exit_works = !pthread_key_create(&at_exit, free_sessions);
+	/* On a single one, whoever holds a lock cannot give it back meanwhile. */
+	npheap_max_spins = get_nprocs() > 1 ? MAX_SPINS : 0;
 }
 
 static const struct npheap_epoch no_epoch;
@@ -76,8 +79,6 @@ static struct session *session_new(void)
 	s->fd = -1;
 	s->epoch = NEVER;
 	s->epoch_now = &no_epoch;
-	/* On a single one, whoever holds a lock cannot give it back meanwhile. */
-	s->max_spins = get_nprocs() > 1 ? MAX_SPINS : 0;
 	return s;
 }
 

@@ -54,7 +54,7 @@ struct attached {
 
 /*
  * A thread's use of a descriptor.  @writing: see above.  @spins: how many looks
- * at a lock that is held seem to be worth it; @max_spins: 0 where none are.
+ * at a lock that is held seem to be worth it.
  */
 struct session {
 	int fd;
@@ -65,11 +65,12 @@ struct session {
 	struct npheap_record *table;
 	uint32_t slots;
 	int spins;
-	int max_spins;
 	struct binding bindings[BINDINGS];
 	struct attached attached[ATTACHED];
 };
 
+/* So many looks at most; 0 where there is one processor. */
+extern int npheap_max_spins;
 /* No other thread of this process ever has this number; 0 is nobody. */
 extern __thread uint64_t npheap_thread
 	__attribute__((tls_model("initial-exec")));

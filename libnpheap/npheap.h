@@ -248,7 +248,8 @@ int npheap_stat(struct npheap *heap, uint64_t key, struct npheap_stat *stat);
  * and taken and given back without a system call unless it is fought over.
  * When its holder dies, the lock comes free, and the key is marked: the next
  * to take it is told (-EOWNERDEAD), looks after the data, and says so with
- * npheap_consistent().
+ * npheap_consistent().  Where a call can be refused by the heap's limit on lock
+ * records (-ENOSPC), it can be by the user's (-EDQUOT).
  */
 
 /** npheap_acquire_with(): do not wait; -EBUSY. */

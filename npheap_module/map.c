@@ -193,12 +193,10 @@ vm_fault_t npheap_object_fault(struct vm_fault *vmf)
 
 	count_fault(vmf);
 	filemap_invalidate_lock_shared(mapping);
-	if (vmf->pgoff < npheap_object_pages(obj)) {
+	if (vmf->pgoff < npheap_object_pages(obj) &&
+	    (!npheap_object_sparse(obj) ||
+	     !npheap_memory_fill(obj, vmf->pgoff)))
 		ret = map_present(vmf);
-		if (ret & VM_FAULT_SIGBUS && npheap_object_sparse(obj) &&
-		    !npheap_memory_fill(obj, vmf->pgoff))
-			ret = map_present(vmf);
-	}
 	filemap_invalidate_unlock_shared(mapping);
 	return ret;
 }

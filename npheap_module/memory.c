@@ -188,6 +188,16 @@ static unsigned int fill_order(struct npheap_object *obj, pgoff_t index)
 	return folio_order_at(index, end, order);
 }
 
+static bool page_present(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+
+	if (IS_ERR(folio))
+		return false;
+	folio_put(folio);
+	return true;
+}
+
 static int fill(struct npheap_object *obj, pgoff_t index, unsigned int order)
 {
 	u64 bytes = (u64)PAGE_SIZE << order;
@@ -202,23 +212,26 @@ static int fill(struct npheap_object *obj, pgoff_t index, unsigned int order)
 }
 
 /**
- * npheap_memory_fill() - allocate a page of a sparse object
+ * npheap_memory_fill() - have a page of a sparse object
  * @obj: the object
  * @index: the page, below its end; others behind it may come with it
  *
  * Context: Process context, may sleep; invalidate_lock is held, shared.
- * Return: 0, also where another thread was faster, or -ENOSPC, -EDQUOT or
- * -ENOMEM.
+ * Return: 0 where the page is there, or -ENOSPC, -EDQUOT or -ENOMEM.
  */
 int npheap_memory_fill(struct npheap_object *obj, pgoff_t index)
 {
-	unsigned int order = fill_order(obj, index);
+	unsigned int order;
 	int err = -ENOMEM;
 
+	if (page_present(obj->inode.i_mapping, index))
+		return 0;
+	order = fill_order(obj, index);
 	if (order)
 		err = fill(obj, index, order);
 	/* There may be no such memory, no room in a limit, or a page behind. */
 	if (err)
 		err = fill(obj, index, 0);
+	/* Another thread was faster. */
 	return err == -EEXIST ? 0 : err;
 }

@@ -103,21 +103,27 @@ static void split_at_byte(struct address_space *mapping, loff_t pos)
 /*
  * A folio cannot be split while somebody refers to its pages other than by
  * mappings, as for I/O; who ends a mapping does, for a moment.  Each page has
- * a reference of the page cache, and the folio has the caller's.
+ * a reference of the page cache, and the folio has the caller's.  And what is
+ * poisoned had better not be read.
  */
+static bool may_split(struct folio *folio)
+{
+	return folio_ref_count(folio) == folio_nr_pages(folio) + 1 &&
+	       !folio_test_has_hwpoisoned(folio);
+}
+
 static bool try_split(struct address_space *mapping, struct folio *folio)
 {
-	loff_t pos = folio_pos(folio);
-	size_t size = folio_size(folio);
-	bool in_use;
+	loff_t last = folio_pos(folio) + folio_size(folio) - 1;
+	bool may;
 
 	unmap_mapping_pages(mapping, folio->index, folio_nr_pages(folio),
 			    false);
-	in_use = folio_ref_count(folio) != folio_nr_pages(folio) + 1;
+	may = may_split(folio);
 	folio_put(folio);
-	if (!in_use)
-		split_at_byte(mapping, pos + size - 1);
-	return !in_use;
+	if (may)
+		split_at_byte(mapping, last);
+	return may;
 }
 
 /*

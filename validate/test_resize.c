@@ -915,7 +915,6 @@ static void library_changes_objects(void **state)
 
 /* ----------------------------------------------------------------- stress */
 
-#define STRESS_SIZE (6 * MIB)
 #define STRESS_MS 4000
 
 static sigjmp_buf beyond;
@@ -958,6 +957,29 @@ static int touch_at_random(void *arg)
 	return 0;
 }
 
+/* No fault puts a page beyond an end that is set already. */
+static int resize_alone(void *arg)
+{
+	struct peer *peer = arg;
+	unsigned int seed = getpid();
+	long long end = now_ms() + STRESS_MS;
+
+	gate_add(peer->there, 1);
+	while (now_ms() < end) {
+		size_t pages = rand_r(&seed) % (peer->size / page) + 1;
+		struct npheap_stat stat = { .key = peer->key };
+
+		if (resize(peer->key, pages * page, FORCE))
+			child_check(errno == EBUSY);
+		else
+			stat.size = pages * page;
+		child_check(ioctl(dev, NPHEAP_IOC_STAT, &stat) == 0);
+		child_check(stat.resident <= stat.size);
+		child_check(resize(peer->key, peer->size, 0) == 0);
+	}
+	return 0;
+}
+
 static int resize_at_random(void *arg)
 {
 	struct peer *peer = arg;
@@ -979,16 +1001,17 @@ static int resize_at_random(void *arg)
 	return 0;
 }
 
-static void stress(uint32_t flags)
+static void stress(size_t size, uint32_t flags, int (*resizer)(void *arg),
+		   int resizers)
 {
 	struct usage before = usage_now();
-	struct peer peer = peer_new(test_key(), STRESS_SIZE);
+	struct peer peer = peer_new(test_key(), size);
 	pid_t pids[5];
 	int i;
 
 	assert_int_equal(create(peer.key, peer.size, flags), 0);
 	for (i = 0; i < 5; i++)
-		pids[i] = spawn(i < 3 ? touch_at_random : resize_at_random,
+		pids[i] = spawn(i < resizers ? resizer : touch_at_random,
 				&peer);
 	for (i = 0; i < 5; i++)
 		expect_exit(pids[i], 0);
@@ -1004,13 +1027,14 @@ static void stress(uint32_t flags)
 static void resize_races_with_faults(void **state)
 {
 	(void)state;
-	stress(0);
+	stress(6 * MIB, 0, resize_at_random, 2);
 }
 
 static void resize_races_with_faults_of_sparse_objects(void **state)
 {
 	(void)state;
-	stress(SPARSE);
+	stress(6 * MIB, SPARSE, resize_at_random, 2);
+	stress(16 * page, SPARSE, resize_alone, 1);
 }
 
 static int delete_at_random(void *arg)

@@ -41,7 +41,7 @@ static void prepare(void)
 	check(dev >= 0, NPHEAP_DEVICE);
 	errno = -npheap_open(NULL, 0, &heap);
 	check(!errno, NPHEAP_DEVICE);
-	clock_init();
+	choose_clock();
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the measurements of locks share: the locks that are compared, processes
- * to fight over them, a clock, and the table that is printed.
+ * to fight over them.
  */
 #ifndef LOCKS_H
 #define LOCKS_H
@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 #include <npheap.h>
+
+#include "measure.h"
 
 /* The measurements; each prints its table and returns an exit status. */
 int measure_calls(void);
@@ -22,17 +24,6 @@ int measure_death(void);
 extern int dev;
 extern struct npheap *heap;
 extern uint64_t page;
-
-/** die() - end the program, with errno and @what */
-void die(const char *what) __attribute__((noreturn));
-
-static inline void check(int ok, const char *what)
-{
-	if (!ok)
-		die(what);
-}
-
-void *shared_memory(size_t size);
 
 /** mutex_init() - make a process-shared mutex of the C library */
 void mutex_init(pthread_mutex_t *mutex, int is_robust);
@@ -54,34 +45,8 @@ struct kind {
 void kinds_init(void);
 extern const struct kind by_robust, by_heap;
 
-/** start() - a child on processor @cpu (-1: any) that runs @body and exits */
-pid_t start(void (*body)(const struct kind *kind), int cpu,
-	    const struct kind *kind);
-
-/** finish() - wait for a child; it exited with 0, or @signal killed it */
-void finish(pid_t pid, int signal);
-
-/**
- * clock_init() - choose what stamp() counts
- *
- * Instructions where the time-stamp counter counts those (scripts/vm
- * --icount), else nanoseconds.
- */
-void clock_init(void);
-uint64_t now_ns(void);
-extern uint64_t (*stamp)(void);
-
-/** median() - sorts @values */
-double median(double *values, int n);
-
-/* The table.  Columns are separated by commas if @csv. */
-extern int csv;
-extern const char *suite;
-extern const char *unit;
-void print_head(void);
-
-/** print_row() - @ratio is @value's to what @base says */
-void print_row(const char *what, const char *system, double value, double ratio,
-	       const char *base);
+/** start_with() - a child on processor @cpu (-1: any) that runs @body(@kind) */
+pid_t start_with(const struct kind *kind,
+		 void (*body)(const struct kind *kind), int cpu);
 
 #endif

@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "locks.h"
 
@@ -18,21 +8,6 @@
 int dev;
 struct npheap *heap;
 uint64_t page;
-
-void die(const char *what)
-{
-	fprintf(stderr, "locks: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-void *shared_memory(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	check(p != MAP_FAILED, "mmap");
-	return p;
-}
 
 /* ------------------------------------------------------------------- kinds */
 
@@ -91,145 +66,22 @@ const struct kind by_heap = { "npheap", heap_lock, heap_unlock };
 
 /* --------------------------------------------------------------- processes */
 
-static void use_processor(int cpu)
-{
-	cpu_set_t set;
+struct job {
+	void (*body)(const struct kind *kind);
+	const struct kind *kind;
+};
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+static void do_job(void *arg)
+{
+	const struct job *job = arg;
+
+	job->body(job->kind);
 }
 
-pid_t start(void (*body)(const struct kind *kind), int cpu,
-	    const struct kind *kind)
+pid_t start_with(const struct kind *kind,
+		 void (*body)(const struct kind *kind), int cpu)
 {
-	pid_t parent = getpid();
-	pid_t pid;
+	struct job job = { body, kind };
 
-	fflush(stdout);
-	pid = fork();
-	check(pid >= 0, "fork");
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	if (cpu >= 0)
-		use_processor(cpu);
-	body(kind);
-	_exit(0);
-}
-
-void finish(pid_t pid, int signal)
-{
-	int status;
-
-	check(waitpid(pid, &status, 0) == pid, "waitpid");
-	errno = ECHILD;
-	check(signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal :
-		       WIFEXITED(status) && !WEXITSTATUS(status),
-	      "a process of the measurement");
-}
-
-/* ------------------------------------------------------------------- clock */
-
-uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-#ifdef __x86_64__
-static uint64_t ticks(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-
-#define SPINS 100000
-/* Two instructions a round; what an interrupt adds is less than another. */
-static void spin(void)
-{
-	uint64_t n = SPINS;
-
-	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(n) : : "cc");
-}
-
-static int ticks_are_instructions(void)
-{
-	uint64_t took = UINT64_MAX;
-	int i;
-
-	for (i = 0; i < 10; i++) {
-		uint64_t began = ticks();
-
-		spin();
-		began = ticks() - began;
-		if (began < took)
-			took = began;
-	}
-	return took >= 2 * SPINS && took < 2 * SPINS + 100;
-}
-#else
-static uint64_t ticks(void)
-{
-	return 0;
-}
-
-static int ticks_are_instructions(void)
-{
-	return 0;
-}
-#endif
-
-uint64_t (*stamp)(void);
-
-void clock_init(void)
-{
-	if (ticks_are_instructions()) {
-		stamp = ticks;
-		unit = "instr";
-	} else {
-		stamp = now_ns;
-		unit = "ns";
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double median(double *values, int n)
-{
-	qsort(values, n, sizeof(*values), compare);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
-/* ------------------------------------------------------------------- table */
-
-int csv;
-const char *suite;
-const char *unit;
-
-void print_head(void)
-{
-	if (csv)
-		printf("suite,case,system,unit,value,ratio,base\n");
-	else
-		printf("%-14s %-20s %10.10s %8s\n", suite, "", unit, "ratio");
-}
-
-void print_row(const char *what, const char *system, double value, double ratio,
-	       const char *base)
-{
-	if (csv)
-		printf("%s,%s,%s,%s,%.0f,%.3f,%s\n", suite, what, system,
-		       unit, value, ratio, base);
-	else
-		printf("%-14s %-20s %10.0f %8.2f %s\n", what, system, value,
-		       ratio, base);
+	return start(do_job, &job, cpu);
 }

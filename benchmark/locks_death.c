@@ -106,7 +106,7 @@ static void hoard_and_die(const struct kind *kind)
 /* From its last instruction to the end of waitpid(). */
 static double time_of_death(void (*body)(const struct kind *kind))
 {
-	pid_t pid = start(body, -1, NULL);
+	pid_t pid = start_with(NULL, body, -1);
 
 	finish(pid, SIGKILL);
 	return stamp() - hoard->began;

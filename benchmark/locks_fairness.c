@@ -92,7 +92,7 @@ static struct overtaking run_crowd(const struct kind *kind)
 	/* All wait before the first one gets it, so that the loop is closed. */
 	kind->lock(0);
 	for (i = 0; i < CROWD; i++)
-		pids[i] = start(take_turns, -1, kind);
+		pids[i] = start_with(kind, take_turns, -1);
 	while (history->length < CROWD)
 		usleep(1000);
 	usleep(200000);

@@ -115,8 +115,8 @@ static double ping_pong(const struct kind *kind)
 	pid_t first, second;
 
 	stage_new();
-	first = start(first_climber, 0, kind);
-	second = start(second_climber, 1, kind);
+	first = start_with(kind, first_climber, 0);
+	second = start_with(kind, second_climber, 1);
 	finish(first, 0);
 	finish(second, 0);
 	return (double)(stage->ended - stage->began) / (2 * HOPS);
@@ -211,10 +211,10 @@ static double from_one_to_next(void (*holds)(const struct kind *kind),
 	pid_t holder, next;
 
 	stage_new();
-	next = start(come_next, 1, kind);
+	next = start_with(kind, come_next, 1);
 	while (!sleeps(next))
 		pause_ms(1);
-	holder = start(holds, 0, kind);
+	holder = start_with(kind, holds, 0);
 	if (holds == hold_and_be_killed) {
 		while (!sleeps(holder) || !stage->waiter || !sleeps(next))
 			pause_ms(1);

@@ -42,20 +42,20 @@ void *shared_memory(size_t size)
 void print_head(void)
 {
 	if (csv)
-		printf("suite,case,system,unit,value,ratio\n");
+		printf("suite,case,system,unit,value,ratio,base\n");
 	else
 		printf("%-20s %-20s %12.12s %8s\n", suite, "", unit, "ratio");
 }
 
-void print_row(const char *what, const char *system, double value,
-	       double ratio)
+void print_row(const char *what, const char *system, double value, double ratio,
+	       const char *base)
 {
 	if (csv)
-		printf("%s,%s,%s,%s,%.0f,%.3f\n", suite, what, system, unit,
-		       value, ratio);
+		printf("%s,%s,%s,%s,%.0f,%.3f,%s\n", suite, what, system,
+		       unit, value, ratio, base);
 	else
-		printf("%-20s %-20s %12.0f %8.2f\n", what, system, value,
-		       ratio);
+		printf("%-20s %-20s %12.0f %8.2f %s\n", what, system, value,
+		       ratio, base);
 	fflush(stdout);
 }
 
@@ -136,7 +136,7 @@ double median(double *values, int n)
 		       (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-void pin_to(int cpu)
+static void pin_to(int cpu)
 {
 	cpu_set_t set;
 
@@ -147,6 +147,7 @@ void pin_to(int cpu)
 
 pid_t start(void (*body)(void *arg), void *arg, int cpu)
 {
+	pid_t parent = getpid();
 	pid_t pid;
 
 	fflush(stdout);
@@ -155,17 +156,21 @@ pid_t start(void (*body)(void *arg), void *arg, int cpu)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pin_to(cpu);
+	if (getppid() != parent)
+		_exit(1);
+	if (cpu >= 0)
+		pin_to(cpu);
 	body(arg);
 	_exit(0);
 }
 
-void finish(pid_t pid)
+void finish(pid_t pid, int signal)
 {
 	int status;
 
 	check(waitpid(pid, &status, 0) == pid, "waitpid");
 	errno = ECHILD;
-	check(WIFEXITED(status) && !WEXITSTATUS(status),
+	check(signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal :
+		       WIFEXITED(status) && !WEXITSTATUS(status),
 	      "a process of the measurement");
 }

@@ -22,8 +22,10 @@ extern const char *unit;
 extern int csv;
 
 void print_head(void);
-void print_row(const char *what, const char *system, double value,
-	       double ratio);
+
+/** @ratio is @value's to what @base says. */
+void print_row(const char *what, const char *system, double value, double ratio,
+	       const char *base);
 
 /** Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
@@ -38,12 +40,10 @@ void choose_clock(void);
 /** Sorts @values. */
 double median(double *values, int n);
 
-void pin_to(int cpu);
-
-/** A child on @cpu that runs @body(@arg), and dies with this process. */
+/** A child on @cpu (-1: any) that runs @body(@arg), and dies with its parent. */
 pid_t start(void (*body)(void *arg), void *arg, int cpu);
 
-/** Waits for it; ends the program if it did not end well. */
-void finish(pid_t pid);
+/** Waits for a child, which exited with 0, or was killed by @signal. */
+void finish(pid_t pid, int signal);
 
 #endif

@@ -34,7 +34,7 @@ static const char usage[] =
 "  --scaling        two processes on two processors, each with keys of its own.\n"
 "                   The ratio is to one process; that of \"computing\" is what\n"
 "                   the machine has to give.\n"
-"  --csv            print suite,case,system,unit,value,ratio\n"
+"  --csv            print suite,case,system,unit,value,ratio,base\n"
 "  -h, --help       print this text\n"
 "\n"
 "Exit status: 0 measured, 1 something did not work, 2 bad arguments.\n";
@@ -123,7 +123,8 @@ static void print_create(const struct size *size)
 		value = measure(create_and_delete, memories[i], size->bytes);
 		if (!i)
 			base = value;
-		print_row(what, memories[i]->name, value, base / value);
+		print_row(what, memories[i]->name, value, base / value,
+			  by_shm.name);
 	}
 }
 
@@ -141,7 +142,8 @@ static void print_attach(const struct size *size)
 		value = measure_attach(memories[i], size->bytes);
 		if (!i)
 			base = value;
-		print_row(what, memories[i]->name, value, base / value);
+		print_row(what, memories[i]->name, value, base / value,
+			  by_shm.name);
 	}
 }
 
@@ -188,11 +190,11 @@ static void print_floors(void)
 	check(!ftruncate(floor_file, page), "ftruncate");
 	map_touched(NULL, page);
 	value = measure(map_untouched, NULL, page);
-	print_row("floor", "mmap+munmap", value, 1);
+	print_row("floor", "mmap+munmap", value, 1, "");
 	print_row("floor", "mmap+touch+munmap",
-		  measure(map_touched, NULL, page), 1);
+		  measure(map_touched, NULL, page), 1, "");
 	print_row("floor", "open+close", measure(open_and_close, NULL, page),
-		  1);
+		  1, "");
 	close(floor_file);
 }
 
@@ -223,8 +225,8 @@ static void print_faults(void)
 
 	snprintf(what, sizeof(what), "faults-%s", size->text);
 	unit = "faults";
-	print_row(what, by_shm.name, shm, 1);
-	print_row(what, by_heap.name, heap, shm / heap);
+	print_row(what, by_shm.name, shm, 1, by_shm.name);
+	print_row(what, by_heap.name, heap, shm / heap, by_shm.name);
 }
 
 static void measure_calls(void)

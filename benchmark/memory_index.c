@@ -107,13 +107,14 @@ void measure_index(unsigned long objects)
 	snprintf(what, sizeof(what), "%lu-objects", FEW);
 	for (c = 0; c < CALLS; c++) {
 		few[c] = measure(&calls[c], FEW);
-		print_row(what, calls[c].name, few[c], 1);
+		print_row(what, calls[c].name, few[c], 1, "");
 	}
 	fill(FEW, objects);
 	snprintf(what, sizeof(what), "%lu-objects", objects);
 	for (c = 0; c < CALLS; c++) {
 		many = measure(&calls[c], objects);
-		print_row(what, calls[c].name, many, many / few[c]);
+		print_row(what, calls[c].name, many, many / few[c],
+			  "few");
 	}
 	for (i = 0; i < objects; i++)
 		npheap_delete(dev, key_of(i));

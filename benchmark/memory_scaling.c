@@ -146,7 +146,7 @@ static double throughput(int n)
 	sleep_ms(SLICE_MS);
 	atomic_store(&stage->stop, 1);
 	for (i = 0; i < n; i++) {
-		finish(pids[i]);
+		finish(pids[i], 0);
 		sum += stage->rate[i];
 	}
 	return sum;
@@ -173,5 +173,6 @@ void measure_scaling(void)
 	}
 	for (w = 0; w < WORKS; w++)
 		print_row(works[w].what, works[w].system,
-			  median(one[w], ROUNDS), median(ratio[w], ROUNDS));
+			  median(one[w], ROUNDS), median(ratio[w], ROUNDS),
+			  "one process");
 }

@@ -49,6 +49,8 @@ int npheap_heap_init(struct npheap_heap *heap,
 	spin_lock_init(&heap->user_lock);
 	heap_set_limits(heap, limits);
 	mutex_init(&heap->evict_mutex);
+	mutex_init(&heap->deleted_mutex);
+	INIT_LIST_HEAD(&heap->deleted);
 	heap->stats = alloc_percpu(struct npheap_stats);
 	if (!heap->stats)
 		return -ENOMEM;

@@ -74,9 +74,14 @@ void npheap_memory_uncharge(struct npheap_object *obj, u64 bytes)
  */
 void npheap_memory_delete(struct npheap_object *obj)
 {
+	struct npheap_heap *heap = obj->heap;
+
+	mutex_lock(&heap->deleted_mutex);
+	list_add_tail(&obj->deleted_node, &heap->deleted);
+	mutex_unlock(&heap->deleted_mutex);
 	spin_lock(&obj->inode.i_lock);
 	WRITE_ONCE(obj->deleted, true);
-	atomic64_add(obj->bytes, &obj->heap->deleted_bytes);
+	atomic64_add(obj->bytes, &heap->deleted_bytes);
 	spin_unlock(&obj->inode.i_lock);
 }
 

@@ -42,6 +42,7 @@
  *   npheap_heap.process_lock is taken alone
  *                                  locks of the xarrays
  *   npheap_heap.process_lock is taken alone, npheap_heap.user_lock last
+ *   mmap_lock > npheap_heap.deleted_mutex > i_mmap_rwsem of an object
  *
  *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem
  *   mmap_lock > its invalidate_lock (shared) > its inode.i_lock
@@ -168,6 +169,8 @@ struct npheap_stats {
  * @clock_hand: the slot where the next search for idle records begins
  * @evict_mutex: for those who search all of them
  * @next_owner: where the search for the next number of an owner begins
+ * @deleted: objects that were deleted and are mapped yet
+ * @deleted_mutex: protects @deleted
  * @deleted_bytes: the part of the bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @dying: owners whose death is noted but whose locks are not yet free
@@ -192,6 +195,8 @@ struct npheap_heap {
 	struct inode *table_inode;
 	struct page *blank;
 	atomic64_t epochs;
+	struct list_head deleted;
+	struct mutex deleted_mutex;	/* protects @deleted */
 	atomic64_t deleted_bytes;
 	atomic64_t generation;
 	atomic_t dying;
@@ -233,6 +238,7 @@ enum npheap_state {
  * @seals: NPHEAP_SEAL_*; set under the inode lock
  * @counted: counts in NPHEAP_OBJECTS and, by its size, NPHEAP_SPARSE_BYTES
  * @deleted: no longer in heap->objects; set under inode.i_lock
+ * @deleted_node: in heap->deleted then
  */
 struct npheap_object {
 	struct inode inode;
@@ -249,6 +255,7 @@ struct npheap_object {
 	u8 seals;
 	bool counted;
 	bool deleted;
+	struct list_head deleted_node;
 };
 
 static inline struct npheap_object *npheap_object(struct inode *inode)
@@ -436,6 +443,11 @@ vm_fault_t npheap_object_map_pages(struct vm_fault *vmf, pgoff_t start,
 unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long len, unsigned long pgoff,
 				       unsigned long flags);
+
+/* mappers.c */
+extern const struct seq_operations npheap_deleted_ops;
+bool npheap_mapped_by_others(struct address_space *mapping, pgoff_t first,
+			     pgoff_t last);
 
 /* attach.c */
 int npheap_attach(struct npheap_heap *heap, struct npheap_attach *args,

@@ -180,7 +180,9 @@ int npheap_proc_init(struct npheap_heap *heap)
 		return -ENOMEM;
 	if (proc_create_data("objects", 0400, heap->proc, &objects_proc_ops,
 			     heap) &&
-	    proc_create_data("locks", 0400, heap->proc, &locks_proc_ops, heap))
+	    proc_create_data("locks", 0400, heap->proc, &locks_proc_ops, heap) &&
+	    proc_create_seq_data("deleted", 0400, heap->proc,
+				 &npheap_deleted_ops, heap))
 		return 0;
 	proc_remove(heap->proc);
 	return -ENOMEM;

@@ -12,42 +12,12 @@
 #include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/highmem.h>
-#include <linux/interval_tree_generic.h>
 #include <linux/pagemap.h>
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
 
 /* How often to look again for a reference of a folio that must be split. */
 #define NPHEAP_SPLIT_TRIES 50
-
-static pgoff_t vma_first(struct vm_area_struct *vma)
-{
-	return vma->vm_pgoff;
-}
-
-static pgoff_t vma_last(struct vm_area_struct *vma)
-{
-	return vma->vm_pgoff + vma_pages(vma) - 1;
-}
-
-/* The kernel does not export its functions on this tree. */
-INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
-		     shared.rb_subtree_last, vma_first, vma_last,
-		     static __maybe_unused, vma_tree)
-
-/* Whether another process maps any of these pages. */
-static bool mapped_by_others(struct address_space *mapping, pgoff_t first,
-			     pgoff_t last)
-{
-	struct vm_area_struct *vma;
-
-	i_mmap_lock_read(mapping);
-	vma = vma_tree_iter_first(&mapping->i_mmap, first, last);
-	while (vma && vma->vm_mm == current->mm)
-		vma = vma_tree_iter_next(vma, first, last);
-	i_mmap_unlock_read(mapping);
-	return vma;
-}
 
 static bool may_force(const struct npheap_object *obj)
 {
@@ -178,7 +148,7 @@ static int shrink(struct npheap_object *obj, u64 size, bool force)
 	u64 old = obj->size;
 	int err;
 
-	if (!force && mapped_by_others(mapping, size >> PAGE_SHIFT,
+	if (!force && npheap_mapped_by_others(mapping, size >> PAGE_SHIFT,
 				       (old - 1) >> PAGE_SHIFT))
 		return -EBUSY;
 	err = split_at(mapping, size >> PAGE_SHIFT);
@@ -319,7 +289,7 @@ static int punch_locked(struct npheap_object *obj, u64 offset, u64 length,
 	pgoff_t first = offset >> PAGE_SHIFT;
 	pgoff_t last = (offset + length - 1) >> PAGE_SHIFT;
 
-	if (!force && mapped_by_others(mapping, first, last))
+	if (!force && npheap_mapped_by_others(mapping, first, last))
 		return -EBUSY;
 	if (!npheap_object_sparse(obj))
 		return zero_in_place(mapping, first, last);

@@ -26,6 +26,7 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->seals = 0;
 	obj->counted = false;
 	obj->deleted = false;
+	INIT_LIST_HEAD(&obj->deleted_node);
 	return &obj->inode;
 }
 
@@ -50,6 +51,11 @@ static void object_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	if (!obj->heap)
 		return;
+	if (obj->deleted) {
+		mutex_lock(&obj->heap->deleted_mutex);
+		list_del(&obj->deleted_node);
+		mutex_unlock(&obj->heap->deleted_mutex);
+	}
 	npheap_memory_uncharge(obj, obj->bytes);
 	npheap_object_uncount(obj);
 	npheap_user_put(obj->heap, obj->user);

@@ -282,6 +282,53 @@ static void observe_table_of_objects(void **state)
 	assert_int_equal(npheap_delete(dev, key), 0);
 }
 
+static int map_and_wait(void *arg)
+{
+	struct gate *gates = arg;
+
+	/* Twice, and named once nevertheless. */
+	map_key(gates[0].value, page);
+	map_key(gates[0].value, 2 * page);
+	gate_add(&gates[1], 1);
+	gate_wait(&gates[2], 1);
+	return 0;
+}
+
+/* Memory that nobody finds any more, and who keeps it. */
+static void observe_table_of_the_deleted(void **state)
+{
+	struct gate *gates = gate_new();
+	char line[256] = "poison", ours[64], theirs[64];
+	uint64_t key = test_key();
+	pid_t pid;
+	char *p;
+
+	(void)state;
+	/* A key that fits into a gate. */
+	key %= 1u << 30;
+	gates[0].value = key;
+	p = map_key(key, 2 * page);
+	pid = spawn(map_and_wait, gates);
+	gate_wait(&gates[1], 1);
+	assert_int_equal(find_line(TABLES "deleted", key, line, 256), 0);
+	assert_int_equal(npheap_delete(dev, key), 0);
+	assert_int_equal(find_line(TABLES "deleted", key, line, 256), 1);
+	snprintf(ours, sizeof(ours), "\t%zu\t%d,%d", 2 * page, getpid(), pid);
+	snprintf(theirs, sizeof(theirs), "\t%zu\t%d,%d", 2 * page, pid,
+		 getpid());
+	if (!strstr(line, ours) && !strstr(line, theirs))
+		printf("# %s\n", line);
+	assert_true(strstr(line, ours) || strstr(line, theirs));
+	unmap(p, 2 * page);
+	snprintf(theirs, sizeof(theirs), "\t%zu\t%d", 2 * page, pid);
+	assert_int_equal(find_line(TABLES "deleted", key, line, 256), 1);
+	assert_string_equal(strrchr(line, '\t') - (strchr(theirs + 1, '\t') -
+						    theirs), theirs);
+	gate_add(&gates[2], 1);
+	expect_exit(pid, 0);
+	assert_int_equal(find_line(TABLES "deleted", key, line, 256), 0);
+}
+
 static int create_as_other(void *arg)
 {
 	child_check(setgid(1234) == 0 && setuid(1234) == 0);
@@ -326,12 +373,16 @@ static void observe_table_of_locks(void **state)
 static void observe_tables_have_headers(void **state)
 {
 	const char *const objects = "key\tsize\tcreator\tuid\n";
+	const char *const deleted = "key\tgeneration\tbytes\tpids\n";
 	const char *const locks = "key\tholder\twaiters\treaders\tmarked\n";
 	size_t length;
 	char *text = slurp(TABLES "objects", 4096, &length);
 
 	(void)state;
 	assert_memory_equal(text, objects, strlen(objects));
+	free(text);
+	text = slurp(TABLES "deleted", 4096, &length);
+	assert_memory_equal(text, deleted, strlen(deleted));
 	free(text);
 	text = slurp(TABLES "locks", 4096, &length);
 	assert_memory_equal(text, locks, strlen(locks));
@@ -344,6 +395,7 @@ static int read_tables_as_nobody(void *arg)
 	child_check(setgid(65534) == 0 && setuid(65534) == 0);
 	child_check(open(TABLES "objects", O_RDONLY) < 0 && errno == EACCES);
 	child_check(open(TABLES "locks", O_RDONLY) < 0 && errno == EACCES);
+	child_check(open(TABLES "deleted", O_RDONLY) < 0 && errno == EACCES);
 	return 0;
 }
 
@@ -664,6 +716,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_modes_in_sysfs),
 	TEST(observe_device),
 	TEST(observe_table_of_objects),
+	TEST(observe_table_of_the_deleted),
 	TEST(observe_table_says_whose_an_object_is),
 	TEST(observe_table_of_locks),
 	TEST(observe_tables_have_headers),

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who maps an object, and the list of those that are mapped but deleted. */
+#include "npheap.h"
+
+#include <linux/interval_tree_generic.h>
+#include <linux/pid_namespace.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+
+/* A line names so many processes at most. */
+#define NPHEAP_MAPPERS 16
+
+static pgoff_t vma_first(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff;
+}
+
+static pgoff_t vma_last(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff + vma_pages(vma) - 1;
+}
+
+/* The kernel does not export its functions on this tree. */
+INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
+		     shared.rb_subtree_last, vma_first, vma_last,
+		     static __maybe_unused, vma_tree)
+
+/**
+ * npheap_mapped_by_others() - whether another process maps any of these pages
+ * @mapping: of an object
+ * @first: the first of them
+ * @last: the last of them
+ *
+ * Context: Process context, may sleep.
+ */
+bool npheap_mapped_by_others(struct address_space *mapping, pgoff_t first,
+			     pgoff_t last)
+{
+	struct vm_area_struct *vma;
+
+	i_mmap_lock_read(mapping);
+	vma = vma_tree_iter_first(&mapping->i_mmap, first, last);
+	while (vma && vma->vm_mm == current->mm)
+		vma = vma_tree_iter_next(vma, first, last);
+	i_mmap_unlock_read(mapping);
+	return vma;
+}
+
+/* 0 where that is not in the namespace, or not known. */
+static pid_t mm_pid(struct mm_struct *mm, struct pid_namespace *ns)
+{
+	pid_t pid = 0;
+
+#ifdef CONFIG_MEMCG
+	struct task_struct *task;
+
+	rcu_read_lock();
+	task = rcu_dereference(mm->owner);
+	if (task)
+		pid = task_tgid_nr_ns(task, ns);
+	rcu_read_unlock();
+#endif
+	return pid;
+}
+
+/* Returns how many pids there are; one process may map an object many times. */
+static int collect_pids(struct address_space *mapping, pid_t *pids,
+			struct pid_namespace *ns)
+{
+	struct vm_area_struct *vma;
+	int n = 0, i;
+
+	i_mmap_lock_read(mapping);
+	vma = vma_tree_iter_first(&mapping->i_mmap, 0, ULONG_MAX);
+	for (; vma && n < NPHEAP_MAPPERS;
+	     vma = vma_tree_iter_next(vma, 0, ULONG_MAX)) {
+		pids[n] = mm_pid(vma->vm_mm, ns);
+		for (i = 0; pids[i] != pids[n]; i++)
+			;
+		if (i == n)
+			n++;
+	}
+	i_mmap_unlock_read(mapping);
+	return n;
+}
+
+static void deleted_show_one(struct seq_file *m, struct npheap_object *obj)
+{
+	pid_t pids[NPHEAP_MAPPERS];
+	int n, i;
+
+	n = collect_pids(obj->inode.i_mapping, pids,
+			 proc_pid_ns(file_inode(m->file)->i_sb));
+	seq_printf(m, "%llu\t%lu\t%llu\t", obj->key, obj->inode.i_ino,
+		   READ_ONCE(obj->bytes));
+	for (i = 0; i < n; i++)
+		seq_printf(m, "%s%d", i ? "," : "", pids[i]);
+	seq_puts(m, n ? "\n" : "-\n");
+}
+
+static void *deleted_start(struct seq_file *m, loff_t *pos)
+{
+	struct npheap_heap *heap = pde_data(file_inode(m->file));
+
+	mutex_lock(&heap->deleted_mutex);
+	return seq_list_start_head(&heap->deleted, *pos);
+}
+
+static void *deleted_next(struct seq_file *m, void *entry, loff_t *pos)
+{
+	struct npheap_heap *heap = pde_data(file_inode(m->file));
+
+	return seq_list_next(entry, &heap->deleted, pos);
+}
+
+static void deleted_stop(struct seq_file *m, void *entry)
+{
+	struct npheap_heap *heap = pde_data(file_inode(m->file));
+
+	mutex_unlock(&heap->deleted_mutex);
+}
+
+static int deleted_show(struct seq_file *m, void *entry)
+{
+	struct npheap_heap *heap = pde_data(file_inode(m->file));
+
+	if (entry == &heap->deleted)
+		seq_puts(m, "key\tgeneration\tbytes\tpids\n");
+	else
+		deleted_show_one(m, list_entry(entry, struct npheap_object,
+					       deleted_node));
+	return 0;
+}
+
+const struct seq_operations npheap_deleted_ops = {
+	.start = deleted_start,
+	.next = deleted_next,
+	.stop = deleted_stop,
+	.show = deleted_show,
+};

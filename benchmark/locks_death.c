@@ -41,37 +41,6 @@ struct hoard {
 
 static struct hoard *hoard;
 
-/* ------------------------------------------------------------------- limit */
-
-static unsigned long long limit_read(void)
-{
-	unsigned long long limit = 0;
-	FILE *file = fopen(LIMIT_FILE, "re");
-	int ok;
-
-	check(file != NULL, LIMIT_FILE);
-	ok = fscanf(file, "%llu", &limit) == 1;
-	fclose(file);
-	check(ok, LIMIT_FILE);
-	return limit;
-}
-
-static void limit_write(unsigned long long limit)
-{
-	FILE *file = fopen(LIMIT_FILE, "we");
-
-	check(file != NULL, LIMIT_FILE);
-	fprintf(file, "%llu", limit);
-	check(!fclose(file), LIMIT_FILE);
-}
-
-static unsigned long long old_limit;
-
-static void limit_restore(void)
-{
-	limit_write(old_limit);
-}
-
 /* ------------------------------------------------------------------ npheap */
 
 static void check_call(int err, int expected, const char *what)
@@ -216,9 +185,7 @@ int measure_death(void)
 	suite = "locks-death";
 	hoard = shared_memory(sizeof(*hoard));
 	hoard->first = KEY;
-	old_limit = limit_read();
-	limit_write(3 * sizes[SIZES - 1]);
-	atexit(limit_restore);
+	raise_limit("max_locks", 3 * sizes[SIZES - 1]);
 	print_head();
 	for (i = 0; i < SIZES; i++)
 		measure_size(sizes[i]);

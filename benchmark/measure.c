@@ -174,3 +174,55 @@ void finish(pid_t pid, int signal)
 		       WIFEXITED(status) && !WEXITSTATUS(status),
 	      "a process of the measurement");
 }
+
+/* ------------------------------------------------------------------ limits */
+
+#define LIMITS 4
+
+static struct limit {
+	char path[64];
+	unsigned long long before;
+} limits[LIMITS];
+static int n_limits;
+
+static void limit_write(const char *path, unsigned long long value)
+{
+	FILE *file = fopen(path, "we");
+
+	check(!!file, path);
+	fprintf(file, "%llu", value);
+	check(!fclose(file), path);
+}
+
+static unsigned long long limit_read(const char *path)
+{
+	unsigned long long value = 0;
+	FILE *file = fopen(path, "re");
+
+	check(!!file, path);
+	check(fscanf(file, "%llu", &value) == 1, path);
+	fclose(file);
+	return value;
+}
+
+static void restore_limits(void)
+{
+	while (n_limits--)
+		limit_write(limits[n_limits].path, limits[n_limits].before);
+}
+
+void raise_limit(const char *name, uint64_t least)
+{
+	struct limit *limit = &limits[n_limits];
+
+	errno = ENOSPC;
+	check(n_limits < LIMITS, name);
+	snprintf(limit->path, sizeof(limit->path),
+		 "/sys/class/misc/npheap/%s", name);
+	limit->before = limit_read(limit->path);
+	if (limit->before >= least)
+		return;
+	if (!n_limits++)
+		atexit(restore_limits);
+	limit_write(limit->path, least);
+}

@@ -46,4 +46,7 @@ pid_t start(void (*body)(void *arg), void *arg, int cpu);
 /** Waits for a child, which exited with 0, or was killed by @signal. */
 void finish(pid_t pid, int signal);
 
+/** Lets a limit of the heap be @least, until the program ends. */
+void raise_limit(const char *name, uint64_t least);
+
 #endif

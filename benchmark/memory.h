@@ -26,6 +26,12 @@ struct memory {
 
 extern const struct memory by_shm, by_shm_populate, by_heap;
 
+/** The heap's names are keys from here on. */
+#define FIRST_KEY 0x3e3000000ULL
+
+/** Makes it, and does not map it. */
+void shm_make(unsigned int name, size_t size);
+
 /** Files on a tmpfs of huge pages of its own. */
 extern const struct memory by_huge_tmpfs;
 int huge_tmpfs_mount(void);

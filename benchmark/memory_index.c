@@ -11,6 +11,7 @@
 #define FEW 1000UL
 #define REPETITIONS 15
 #define LOOKUPS 1000
+#define BATCH 1000UL
 
 /* Keys are spread over their whole range: an odd factor leaves them distinct. */
 static uint64_t key_of(uint64_t i)
@@ -84,32 +85,48 @@ static double measure(const struct call *call, unsigned long objects)
 	return median(values, REPETITIONS);
 }
 
-static void fill(unsigned long from, unsigned long to)
+/* Sparse ones, as only the index counts here, and each with a lock. */
+static void fill(struct npheap *heap, unsigned long from, unsigned long to)
 {
-	unsigned long i;
+	static struct npheap_create items[BATCH];
+	unsigned long i, n;
 
-	for (i = from; i < to; i++) {
-		attach_key(key_of(i));
-		lock_key(key_of(i));
+	for (; from < to; from += n) {
+		n = to - from < BATCH ? to - from : BATCH;
+		for (i = 0; i < n; i++)
+			items[i] = (struct npheap_create){
+				.key = key_of(from + i),
+				.size = page,
+				.flags = NPHEAP_CREATE_SPARSE,
+			};
+		check(npheap_create_many(heap, items, n) == (int)n,
+		      "npheap_create_many");
+		for (i = 0; i < n; i++)
+			lock_key(items[i].key);
 	}
 }
 
 void measure_index(unsigned long objects)
 {
 	double few[CALLS], many;
+	struct npheap *heap;
 	char what[32];
 	unsigned long i;
 	size_t c;
 
 	suite = "memory-index";
 	print_head();
-	fill(0, FEW);
+	check(!npheap_open(NULL, 0, &heap), NPHEAP_DEVICE);
+	raise_limit("max_objects", objects + FEW);
+	raise_limit("max_locks", objects + FEW);
+	raise_limit("max_sparse_bytes", (objects + FEW) * page);
+	fill(heap, 0, FEW);
 	snprintf(what, sizeof(what), "%lu-objects", FEW);
 	for (c = 0; c < CALLS; c++) {
 		few[c] = measure(&calls[c], FEW);
 		print_row(what, calls[c].name, few[c], 1, "");
 	}
-	fill(FEW, objects);
+	fill(heap, FEW, objects);
 	snprintf(what, sizeof(what), "%lu-objects", objects);
 	for (c = 0; c < CALLS; c++) {
 		many = measure(&calls[c], objects);
@@ -118,4 +135,5 @@ void measure_index(unsigned long objects)
 	}
 	for (i = 0; i < objects; i++)
 		npheap_delete(dev, key_of(i));
+	npheap_close(heap);
 }

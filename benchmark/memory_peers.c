@@ -51,13 +51,23 @@ static struct name shm_name(unsigned int name)
 	return result;
 }
 
-static char *shm_create(unsigned int name, size_t size)
+static int shm_new(unsigned int name, size_t size)
 {
 	int fd = shm_open(shm_name(name).text, O_RDWR | O_CREAT | O_EXCL, 0600);
 
 	check(fd >= 0, "shm_open");
 	check(!ftruncate(fd, size), "ftruncate");
-	return map_file(fd, size, 0);
+	return fd;
+}
+
+void shm_make(unsigned int name, size_t size)
+{
+	close(shm_new(name, size));
+}
+
+static char *shm_create(unsigned int name, size_t size)
+{
+	return map_file(shm_new(name, size), size, 0);
 }
 
 static char *shm_attach(unsigned int name, size_t size)
@@ -145,7 +155,6 @@ const struct memory by_huge_tmpfs = {
 
 /* ----------------------------------------------------------------- objects */
 
-#define FIRST_KEY 0x3e3000000ULL
 
 static char *heap_attach(unsigned int name, size_t size)
 {

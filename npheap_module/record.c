@@ -390,8 +390,16 @@ void npheap_lock_destroy(struct npheap_heap *heap)
  */
 void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event)
 {
-	struct npheap_lock *rec = npheap_rec_find(heap, key);
+	struct npheap_lock *rec;
 
+	/*
+	 * Much data is created where nobody locks yet.  Whoever counts a record
+	 * after this finds the object as it is now; pairs with npheap_charge().
+	 */
+	smp_mb();
+	if (!rec_usage(heap))
+		return;
+	rec = npheap_rec_find(heap, key);
 	if (!rec)
 		return;
 	rec_show_object(rec);

@@ -26,10 +26,10 @@
  * @public: what the caller sees; the first member
  * @state: serial number and count
  * @object: the number of the object
+ * @number: by which the kernel knows the attachment
  * @unmapped: the process's word at which it was seen to be mapped
  * @device: the heap
  * @writable: or not
- * @lost: it is not, or not wholly, mapped any more
  * @next: in the table, or of those that are not in use
  */
 struct attachment {
@@ -37,15 +37,20 @@ struct attachment {
 	_Atomic uint64_t state;
 	_Atomic uint64_t object;
 	_Atomic uint64_t unmapped;
+	uint64_t number;
 	dev_t device;
 	bool writable;
-	bool lost;
 	struct attachment *next;
 };
 
+#define BUCKETS_SHIFT 12
+
+/*
+ * Under the mutex nothing is allocated: an allocator may take locks of its own
+ * when the process forks, as this file does.
+ */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct attachment **table;
-static size_t buckets, used;
+static struct attachment *table[1 << BUCKETS_SHIFT];
 static struct attachment *unused;
 static uint64_t serials;
 
@@ -127,14 +132,14 @@ static void remember(int fd, struct attachment *a)
 	if (!s || s->writing)
 		return;
 	place = attached_place(s, a->public.key);
-	s->writing = true;
+	write_begin(s);
 	place->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	place->attachment = a;
 	place->serial = atomic_load(&a->state) >> REFS_BITS;
 	atomic_signal_fence(memory_order_seq_cst);
 	place->tag = a->public.key + 1;
-	s->writing = false;
+	write_end(s);
 }
 
 /* With a reference that nobody but the caller knows of. */
@@ -186,12 +191,12 @@ static inline struct attachment *attach_warm(int fd, uint64_t key)
 
 static struct attachment **table_place(dev_t device, uint64_t key)
 {
-	return &table[((key + device) * 0x9e3779b97f4a7c15 >> 32) % buckets];
+	return &table[hash_of(key + device, BUCKETS_SHIFT)];
 }
 
 static struct attachment *table_find(dev_t device, bool writable, uint64_t key)
 {
-	struct attachment *a = buckets ? *table_place(device, key) : NULL;
+	struct attachment *a = *table_place(device, key);
 
 	while (a && (a->public.key != key || a->device != device ||
 		     a->writable != writable))
@@ -210,7 +215,6 @@ static void table_remove(struct attachment *a)
 		return;
 	*place = a->next;
 	a->next = NULL;
-	used--;
 }
 
 /* Who has a reference keeps it, but nobody gets another one. */
@@ -232,49 +236,25 @@ static void table_insert(struct attachment *a)
 
 	a->next = *place;
 	*place = a;
-	used++;
 }
 
-static bool table_grow(void)
-{
-	struct attachment **old = table, *a;
-	size_t n = buckets;
-
-	if (used < buckets)
-		return true;
-	table = calloc(2 * n + 64, sizeof(*table));
-	if (!table) {
-		table = old;
-		return buckets;
-	}
-	buckets = 2 * n + 64;
-	used = 0;
-	while (n--)
-		while ((a = old[n])) {
-			old[n] = a->next;
-			table_insert(a);
-		}
-	free(old);
-	return true;
-}
-
-/* With one reference, and not in the table. */
+/* One that is not in use, or what it can be made of; NULL: no memory. */
 static struct attachment *attachment_new(void)
 {
-	struct attachment *a = unused;
+	struct attachment *a;
 
-	if (!table_grow())
-		return NULL;
+	table_lock();
+	a = unused;
 	if (a)
 		unused = a->next;
-	else
-		a = calloc(1, sizeof(*a));
-	if (!a)
-		return NULL;
-	a->lost = false;
-	a->next = NULL;
-	atomic_store(&a->state, ++serials << REFS_BITS | 1);
-	return a;
+	table_unlock();
+	return a ? a : calloc(1, sizeof(*a));
+}
+
+static void attachment_free(struct attachment *a)
+{
+	a->next = unused;
+	unused = a;
 }
 
 /* ------------------------------------------------------- attach and detach -- */
@@ -286,6 +266,7 @@ static struct npheap_attach args_of(const struct attachment *a)
 		.addr = (uintptr_t)a->public.addr,
 		.length = a->public.size,
 		.object = atomic_load(&a->object),
+		.number = a->number,
 	};
 }
 
@@ -293,27 +274,25 @@ static struct npheap_attach args_of(const struct attachment *a)
 static void put(int fd, struct attachment *a)
 {
 	struct npheap_attach args;
-	bool lost;
 
 	if (likely(put_unless_last(a)))
 		return;
 	table_lock();
 	while (!put_last(a))
-		if (put_unless_last(a)) {
+		/* Of one that is given back too often there is no reference. */
+		if (put_unless_last(a) || !(atomic_load(&a->state) & REFS)) {
 			table_unlock();
 			return;
 		}
 	table_remove(a);
 	args = args_of(a);
-	lost = a->lost;
-	a->next = unused;
-	unused = a;
+	attachment_free(a);
 	table_unlock();
-	if (!lost)
-		npheap_uapi_detach(fd, &args);
+	/* The kernel knows whether it still is what is mapped there. */
+	npheap_uapi_detach(fd, &args);
 }
 
-/* What the kernel said is mapped; @a with a reference, or NULL. */
+/* What the kernel said is mapped. */
 struct answer {
 	int fd;
 	dev_t device;
@@ -329,48 +308,55 @@ static void fill(struct attachment *a, const struct answer *answer)
 	a->public.key = answer->args.key;
 	a->device = answer->device;
 	a->writable = answer->writable;
+	a->number = answer->args.number;
 	atomic_store(&a->object, answer->args.object);
 	atomic_store(&a->unmapped, answer->unmapped);
+	atomic_store(&a->state, ++serials << REFS_BITS | 1);
 }
 
-/* Another thread may have attached the same object at the same time. */
-static struct attachment *insert(const struct answer *answer, bool *is_new)
+/*
+ * Another thread may have attached the same object at the same time, and then
+ * that is returned; or a newer one, whose number is larger, and then this one
+ * is only the caller's.  @new is filled and returned else.
+ */
+static struct attachment *insert(const struct answer *answer,
+				 struct attachment *new)
 {
 	struct attachment *a = table_find(answer->device, answer->writable,
 					  answer->args.key);
 
-	*is_new = !a || atomic_load(&a->object) != answer->args.object ||
-		  !take(a);
-	if (!*is_new)
+	if (a && atomic_load(&a->object) == answer->args.object && take(a))
 		return a;
+	fill(new, answer);
+	if (a && atomic_load(&a->object) > answer->args.object)
+		return new;
 	if (a)
 		table_retire(a);
-	a = attachment_new();
-	if (!a)
-		return NULL;
-	fill(a, answer);
-	table_insert(a);
-	return a;
+	table_insert(new);
+	return new;
 }
 
 static int attach_new(const struct answer *answer, struct attachment **a)
 {
-	bool is_new;
+	struct attachment *new = attachment_new();
 
-	table_lock();
-	*a = insert(answer, &is_new);
-	table_unlock();
-	if (!*a || !is_new)
+	*a = NULL;
+	if (new) {
+		table_lock();
+		*a = insert(answer, new);
+		if (*a != new)
+			attachment_free(new);
+		table_unlock();
+	}
+	if (*a != new || !new)
 		npheap_uapi_detach(answer->fd, &answer->args);
 	return *a ? 0 : -ENOMEM;
 }
 
 /* @known is not where it was, or no more the key's object. */
-static void give_up(struct attachment *known, const struct answer *answer)
+static void give_up(struct attachment *known)
 {
 	table_lock();
-	if (atomic_load(&known->object) == answer->args.object)
-		known->lost = true;
 	table_retire(known);
 	table_unlock();
 }
@@ -425,8 +411,7 @@ static int ask(struct answer *answer, const struct attachment *known,
 
 static bool is_there(const struct answer *answer, struct attachment *known)
 {
-	if (answer->args.addr != (uintptr_t)known->public.addr ||
-	    answer->args.object != atomic_load(&known->object))
+	if (answer->args.number != known->number)
 		return false;
 	atomic_store(&known->unmapped, answer->unmapped);
 	return true;
@@ -452,7 +437,7 @@ static int attach_slowly(struct npheap *heap, uint64_t key, uint64_t size,
 		return 0;
 	if (known) {
 		if (!rc)
-			give_up(known, &answer);
+			give_up(known);
 		put(answer.fd, known);
 	}
 	return rc ? rc : attach_new(&answer, a);

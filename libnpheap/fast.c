@@ -182,6 +182,10 @@ int npheap_fast_event(int fd, uint64_t key, uint64_t *event)
  * Counts where nobody waits.  One compare-and-swap, so that there is no
  * moment at which a notification is counted and its waiters are not woken,
  * and in which its maker could die.
+ *
+ * It says nothing to those who know the key's next record, if it has one.  What
+ * the caller wrote may still have been on its way when the word was looked at,
+ * and a waiter have missed it; so the word is looked at again, behind all that.
  */
 static inline bool event_count(const struct target *t)
 {
@@ -195,7 +199,8 @@ static inline bool event_count(const struct target *t)
 					      event + 2, false,
 					      __ATOMIC_ACQ_REL,
 					      __ATOMIC_ACQUIRE));
-	return true;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !target_is_over(t);
 }
 
 static __attribute__((noinline)) int notify_slowly(int fd, uint64_t key,

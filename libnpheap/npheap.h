@@ -11,7 +11,10 @@
  * handle and reports errors as negative errno values; new programs use it.
  * The second is the classic set, on a file descriptor and with errno.
  *
- * All calls may be made from any thread at any time.
+ * All calls may be made from any thread at any time.  In signal handlers: the
+ * classic calls, and on a handle npheap_map, unmap, size, create, remove, the
+ * locks with their references, and events; not npheap_open, close, attach and
+ * detach.  A handler that forks must not return in the child.
  */
 #ifndef NPHEAP_LIB_H
 #define NPHEAP_LIB_H
@@ -91,7 +94,8 @@ int npheap_unmap(void *addr, size_t size);
 /**
  * struct npheap_mapping - an object as it is attached
  * @addr: its first byte
- * @size: bytes that are mapped, a multiple of the page size
+ * @size: bytes that are mapped: what the object may grow to; npheap_size() says
+ *        how many are there now, and touching one beyond raises SIGBUS
  * @key: the key
  */
 struct npheap_mapping {
@@ -116,11 +120,11 @@ struct npheap_mapping {
  * or leaves to its end.  All of an object is mapped, whatever @size says; for
  * writing, unless the handle is NPHEAP_RDONLY.
  *
- * Not for signal handlers.
+ * A read-only handle makes a system call each time.
  *
  * Return: 0, or -ENOENT (no such object, and @size is 0, or the handle is
  * read-only), -EOVERFLOW (@key), -ENOSPC (a limit of the heap is reached),
- * -EINTR (killed) or -ENOMEM.
+ * -EDQUOT (a limit of the user), -ENFILE, -EINTR (killed) or -ENOMEM.
  */
 int npheap_attach(struct npheap *heap, uint64_t key, uint64_t size,
 		  const struct npheap_mapping **mapping);
@@ -309,7 +313,8 @@ int npheap_release(struct npheap *heap, uint64_t key);
  *
  * A reader may do so, too; if it does not, the next one is told.
  *
- * Return: 0, or -EPERM (not the holder) or -EINVAL (was not told of a death).
+ * Return: 0, or -EPERM (not the holder), -EINVAL (was not told of a death),
+ * -EBADF (read-only handle) or -EOVERFLOW.
  */
 int npheap_consistent(struct npheap *heap, uint64_t key);
 
@@ -427,7 +432,7 @@ int npheap_watch_open(struct npheap *heap, unsigned int flags, int *fd);
  *
  * Return: 0, or -EINVAL (@events), -EOVERFLOW (@key), -ENOENT (@events is 0,
  * and the key is not watched), -ENOSPC (the heap's limit on lock records),
- * -ENOTTY (@fd is no watch) or -ENOMEM.
+ * -ENOTTY (@fd is no watch), -EINTR (a signal handler ran) or -ENOMEM.
  */
 int npheap_watch_set(int fd, uint64_t key, unsigned int events);
 

@@ -55,7 +55,7 @@ static void ref_remember(struct npheap_ref *ref)
 
 	if (!s || s->writing)
 		return;
-	s->writing = true;
+	write_begin(s);
 	m->thread = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	m->epoch_now = &s->epoch_now->epoch;
@@ -68,7 +68,7 @@ static void ref_remember(struct npheap_ref *ref)
 		m->thread = npheap_thread;
 	}
 	atomic_signal_fence(memory_order_seq_cst);
-	s->writing = false;
+	write_end(s);
 }
 
 static __attribute__((noinline)) int acquire_slowly(struct npheap_ref *ref,

@@ -51,7 +51,9 @@ static void free_sessions(void *unused)
 
 /*
  * Not at the first use, which may be a handler's, and before all constructors
- * that may lock.  As one of the first keys it needs no memory in a thread.
+ * that may lock.  As one of the first 32 keys it needs no memory in a thread;
+ * who loads the library after many others had better not let a handler be the
+ * first to lock in a thread.
  */
 static __attribute__((constructor(101))) void begin(void)
 {
@@ -91,6 +93,12 @@ static void number_thread(void)
 						   __ATOMIC_RELAXED);
 }
 
+static void session_forget(struct session *s)
+{
+	memset(s->bindings, 0, sizeof(s->bindings));
+	memset(s->attached, 0, sizeof(s->attached));
+}
+
 /* What was known under another number, the kernel does not know of this. */
 static void session_fill(struct session *s, int fd,
 			 const struct npheap_join *join)
@@ -99,7 +107,7 @@ static void session_fill(struct session *s, int fd,
 
 	if (s->owner && (s->owner != join->owner || s->table != table ||
 			 !s->epoch_now->epoch))
-		memset(s->bindings, 0, sizeof(s->bindings));
+		session_forget(s);
 	s->fd = fd;
 	s->owner = join->owner;
 	s->table = table;
@@ -140,13 +148,13 @@ static struct session *session_join(int fd)
 	if (npheap_uapi_join(fd, &join))
 		return session_refused(fd);
 	number_thread();
-	(*place)->writing = true;
+	write_begin(*place);
 	(*place)->epoch = NEVER;
 	atomic_signal_fence(memory_order_seq_cst);
 	session_fill(*place, fd, &join);
 	atomic_signal_fence(memory_order_seq_cst);
 	(*place)->epoch = join.epoch;
-	(*place)->writing = false;
+	write_end(*place);
 	return *place;
 }
 
@@ -155,14 +163,14 @@ static void binding_write(struct session *s, uint64_t key,
 {
 	struct binding *b = binding_place(s, key);
 
-	s->writing = true;
+	write_begin(s);
 	b->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->record = t->record;
 	b->unlocked = t->unlocked;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->tag = key + 1;
-	s->writing = false;
+	write_end(s);
 }
 
 static bool binding_ask(struct session *s, uint64_t key, struct target *t)
@@ -170,6 +178,9 @@ static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 	struct npheap_bind bind = { .key = key };
 
 	if (s->writing || npheap_uapi_bind(s->fd, &bind))
+		return false;
+	/* A handler may have forked, and this be the child, whom nobody told. */
+	if (session_known(s->fd) != s)
 		return false;
 	*t = (struct target){ &out_of_reach, CALLS_BY_IOCTL, s->owner };
 	if (bind.slot < s->slots) {

@@ -22,7 +22,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* So many descriptors of heaps may a thread use in turn without a joining. */
+/* A descriptor has the place of its number, modulo this. */
 #define SESSIONS 4
 
 /* Keys whose records a session remembers; a power of two. */
@@ -74,6 +74,22 @@ extern int npheap_max_spins;
 /* No other thread of this process ever has this number; 0 is nobody. */
 extern __thread uint64_t npheap_thread
 	__attribute__((tls_model("initial-exec")));
+/*
+ * What is written between these is written whole, as far as a handler in the
+ * same thread can tell: it leaves a session alone that is being written.
+ */
+static inline void write_begin(struct session *s)
+{
+	s->writing = true;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void write_end(struct session *s)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	s->writing = false;
+}
+
 extern __thread struct session *npheap_sessions[SESSIONS]
 	__attribute__((tls_model("initial-exec")));
 

@@ -226,5 +226,9 @@ int npheap_uapi_attach(int fd, struct npheap_attach *args)
 
 int npheap_uapi_detach(int fd, const struct npheap_attach *args)
 {
-	return request(fd, NPHEAP_IOC_DETACH, (void *)args);
+	struct npheap_attach copy = *args;
+
+	/* What ATTACH was asked for does not matter any more. */
+	copy.size = 0;
+	return request(fd, NPHEAP_IOC_DETACH, &copy);
 }

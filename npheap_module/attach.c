@@ -53,22 +53,25 @@ static const struct file_operations attached_fops = {
 /* Whether @vma has the page of an attachment that belongs at @addr. */
 static bool vma_attaches(const struct vm_area_struct *vma,
 			 const struct npheap_heap *heap,
-			 const struct npheap_attach *args, unsigned long addr)
+			 const struct npheap_attach *args, unsigned long addr,
+			 vm_flags_t rights)
 {
 	const struct inode *inode;
 
 	if (!vma || vma->vm_start > addr || vma->vm_ops != &attached_vm_ops)
 		return false;
+	if ((vma->vm_flags & rights) != rights)
+		return false;
 	inode = file_inode(vma->vm_file);
 	return npheap_object((struct inode *)inode)->heap == heap &&
-	       inode->i_ino == args->object &&
+	       (u64)vma->vm_file->private_data == args->number &&
 	       vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT) ==
 	       (addr - args->addr) >> PAGE_SHIFT;
 }
 
 /* Whether the attachment is where and as it was made.  It may be in parts. */
 static bool is_attached(const struct npheap_heap *heap,
-			const struct npheap_attach *args)
+			const struct npheap_attach *args, vm_flags_t rights)
 {
 	struct mm_struct *mm = current->mm;
 	unsigned long addr = args->addr;
@@ -79,7 +82,7 @@ static bool is_attached(const struct npheap_heap *heap,
 	mmap_read_lock(mm);
 	while (whole && addr < end) {
 		vma = find_vma(mm, addr);
-		whole = vma_attaches(vma, heap, args, addr);
+		whole = vma_attaches(vma, heap, args, addr, rights);
 		if (whole)
 			addr = vma->vm_end;
 		cond_resched();
@@ -101,6 +104,8 @@ static int attach_new(struct npheap_object *obj, bool writable,
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	file->f_mode |= FMODE_NOCMTIME;
+	args->number = atomic64_inc_return(&obj->heap->attachments);
+	file->private_data = (void *)args->number;
 	addr = vm_mmap(file, 0, length,
 		       PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, 0);
 	fput(file);
@@ -155,7 +160,8 @@ int npheap_attach(struct npheap_heap *heap, struct npheap_attach *args,
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
 	args->object = obj->inode.i_ino;
-	if (expected != args->object || !is_attached(heap, args))
+	if (expected != args->object ||
+	    !is_attached(heap, args, writable ? VM_MAYWRITE : 0))
 		err = attach_new(obj, writable, args);
 	npheap_object_put(obj);
 	return err;
@@ -175,7 +181,7 @@ int npheap_detach(struct npheap_heap *heap, const struct npheap_attach *args)
 	struct npheap_owner *owner;
 	int err;
 
-	if (!is_attached(heap, args))
+	if (!is_attached(heap, args, 0))
 		return -EINVAL;
 	owner = npheap_owner_find(heap);
 	if (owner)

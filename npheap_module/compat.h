@@ -17,6 +17,10 @@
 #error "npheap needs a 64-bit kernel with CONFIG_MMU and CONFIG_TRACEPOINTS."
 #endif
 
+#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
+#error "npheap needs CONFIG_TASKS_RCU on a preemptible kernel."
+#endif
+
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/mm.h>

@@ -28,7 +28,7 @@ static int offset_to_key(u64 offset, u64 *key)
 	if (offset & ~PAGE_MASK)
 		return -EINVAL;
 	*key = offset >> PAGE_SHIFT;
-	return *key > NPHEAP_KEY_MAX ? -EOVERFLOW : 0;
+	return *key > NPHEAP_KEY_LIMIT ? -EOVERFLOW : 0;
 }
 
 /* The return value of ioctl is an int in user space, so it saturates. */
@@ -90,7 +90,7 @@ static long modern_bind(struct npheap_heap *heap, void __user *argp)
 
 	if (copy_from_user(&bind, argp, sizeof(bind)))
 		return -EFAULT;
-	if (bind.key > NPHEAP_KEY_MAX)
+	if (bind.key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	err = npheap_lock_bind(heap, &bind);
 	if (!err && copy_to_user(argp, &bind, sizeof(bind)))
@@ -108,7 +108,7 @@ static long modern_lock(struct npheap_heap *heap, void __user *argp)
 					    NPHEAP_LOCK_SHARED |
 					    NPHEAP_LOCK_REPORT))
 		return -EINVAL;
-	if (args.key > NPHEAP_KEY_MAX)
+	if (args.key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	return npheap_lock_acquire(heap, args.key, args.flags, args.timeout);
 }
@@ -124,6 +124,19 @@ static long modern_event_read(struct npheap_heap *heap, u64 key,
 	return err;
 }
 
+/* What a command does not use must be 0, so that it can mean something later. */
+static bool event_args_used(const struct npheap_event *args, unsigned int cmd)
+{
+	switch (cmd) {
+	case NPHEAP_IOC_NOTIFY:
+		return !args->event && !args->timeout;
+	case NPHEAP_IOC_EVENT:
+		return !args->event && !args->timeout && !args->count;
+	default:
+		return !args->count;
+	}
+}
+
 static long modern_event(struct npheap_heap *heap, unsigned int cmd,
 			 void __user *argp)
 {
@@ -133,8 +146,10 @@ static long modern_event(struct npheap_heap *heap, unsigned int cmd,
 		return -EFAULT;
 	if (args.reserved)
 		return -EINVAL;
-	if (args.key > NPHEAP_KEY_MAX)
+	if (args.key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
+	if (!event_args_used(&args, cmd))
+		return -EINVAL;
 	if (cmd == NPHEAP_IOC_NOTIFY)
 		return npheap_event_notify(heap, args.key, args.count);
 	if (cmd == NPHEAP_IOC_EVENT)
@@ -149,7 +164,7 @@ static long modern_key(struct npheap_heap *heap, unsigned int cmd,
 
 	if (get_user(key, argp))
 		return -EFAULT;
-	if (key > NPHEAP_KEY_MAX)
+	if (key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	if (cmd == NPHEAP_IOC_CONSISTENT)
 		return npheap_lock_consistent(heap, key);
@@ -159,11 +174,11 @@ static long modern_key(struct npheap_heap *heap, unsigned int cmd,
 	return 0;
 }
 
-static int attach_check(struct npheap_attach *args)
+static int attach_check(struct npheap_attach *args, unsigned int cmd)
 {
-	if (args->reserved)
+	if (cmd == NPHEAP_IOC_DETACH && args->size)
 		return -EINVAL;
-	if (args->key > NPHEAP_KEY_MAX)
+	if (args->key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	/* No such mapping can exist, and rounding it up to pages may wrap. */
 	if (args->size > S64_MAX - PAGE_SIZE)
@@ -182,11 +197,14 @@ static long modern_attach(struct file *file, unsigned int cmd,
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
-	err = attach_check(&args);
+	err = attach_check(&args, cmd);
 	if (err)
 		return err;
 	if (cmd == NPHEAP_IOC_DETACH)
 		return npheap_detach(heap, &args);
+	/* As mmap: write only is not enough to map anything. */
+	if (!(file->f_mode & FMODE_READ))
+		return -EACCES;
 	remembered = args.addr;
 	err = npheap_attach(heap, &args, file->f_mode & FMODE_WRITE);
 	if (err || !copy_to_user(argp, &args, sizeof(args)))

@@ -83,19 +83,6 @@ static u64 rec_word(const struct npheap_lock *rec, u64 holder)
 
 /* --------------------------------------------------------------- readers -- */
 
-static struct npheap_reader *reader_find(struct npheap_owner *owner,
-					 const struct npheap_lock *rec)
-{
-	void *entry = xa_load(&owner->known, rec->slot);
-
-	return xa_is_value(entry) ? NULL : entry;
-}
-
-static bool reader_deposed(const struct npheap_reader *reader)
-{
-	return reader->reign != reader->rec->reign;
-}
-
 static struct npheap_reader *reader_new(struct npheap_owner *owner,
 					struct npheap_lock *rec)
 {
@@ -125,6 +112,24 @@ static void reader_free(struct npheap_owner *owner,
 	xa_store(&owner->known, reader->rec->slot,
 		 xa_mk_value(reader->rec->generation), 0);
 	kfree(reader);
+}
+
+/*
+ * By what the thread reads.  One that was deposed learns it here, and is none.
+ * Called with rec->lock held.
+ */
+static struct npheap_reader *reader_find(struct npheap_owner *owner,
+					 struct npheap_lock *rec)
+{
+	struct npheap_reader *reader = xa_load(&owner->known, rec->slot);
+
+	if (!reader || xa_is_value(reader))
+		return NULL;
+	if (reader->reign == rec->reign)
+		return reader;
+	rec->deposed--;
+	reader_free(owner, reader);
+	return NULL;
 }
 
 /* ----------------------------------------------------------------- queue -- */
@@ -348,7 +353,8 @@ static int owner_take(struct npheap_owner *owner, struct npheap_lock *rec,
 	if (reader) {
 		reader->reported = report;
 		reader_keep(owner, reader);
-	} else {
+	} else if (word_held_by(npheap_word_read(rec), owner)) {
+		/* Or it was broken before the one who got it could run. */
 		rec->reported = report;
 	}
 	npheap_count(owner->heap, lock_acquires);
@@ -420,14 +426,8 @@ static int lock_taken(struct npheap_owner *owner, struct npheap_lock *rec,
 static int lock_refusal(struct npheap_owner *owner, struct npheap_lock *rec,
 			u32 flags)
 {
-	struct npheap_reader *reader = reader_find(owner, rec);
-
-	if (reader && reader_deposed(reader)) {
-		rec->deposed--;
-		reader_free(owner, reader);
-		reader = NULL;
-	}
-	if (reader || word_held_by(npheap_word_read(rec), owner))
+	if (reader_find(owner, rec) ||
+	    word_held_by(npheap_word_read(rec), owner))
 		return -EDEADLK;
 	if (rec->lost && flags & NPHEAP_LOCK_REPORT)
 		return -ENOTRECOVERABLE;
@@ -465,11 +465,15 @@ static int lock_rec(struct npheap_owner *owner, struct npheap_lock *rec,
 				waiter = waiter_new(owner, rec, shared);
 			return waiter_wait(waiter, flags, timeout);
 		}
-		err = flags & NPHEAP_LOCK_TRY ? -EBUSY :
-						rec_try_later(rec, timeout);
+		if (flags & NPHEAP_LOCK_TRY)
+			err = -EBUSY;
+		else
+			err = rec_try_later(rec, timeout) ?:
+			      lock_refusal(owner, rec, flags);
 	}
 	npheap_rec_put(rec);
-	if (waiter && err == -ETIMEDOUT)
+	/* It was away in a handler, and need not come back any more. */
+	if (waiter && (err == -ETIMEDOUT || err == -ENOTRECOVERABLE))
 		waiter_abandon(waiter);
 	return err;
 }
@@ -509,22 +513,16 @@ int npheap_lock_acquire(struct npheap_heap *heap, u64 key, u32 flags,
 /* --------------------------------------------------------------- release -- */
 
 /* Called with rec->lock held, returns without it. */
-static int reader_release(struct npheap_owner *owner,
-			  struct npheap_reader *reader)
+static void reader_release(struct npheap_owner *owner,
+			   struct npheap_reader *reader)
 {
 	struct npheap_lock *rec = reader->rec;
-	bool deposed = reader_deposed(reader);
 
-	if (deposed) {
-		rec->deposed--;
-	} else {
-		trace_npheap_lock_released(rec->key);
-		if (!--rec->readers)
-			rec_pass_on(rec);
-	}
+	trace_npheap_lock_released(rec->key);
+	if (!--rec->readers)
+		rec_pass_on(rec);
 	reader_free(owner, reader);
 	npheap_rec_put(rec);
-	return deposed ? -EPERM : 0;
 }
 
 /* Called with rec->lock held by the exclusive holder, returns without it. */
@@ -560,10 +558,12 @@ int npheap_lock_release(struct npheap_heap *heap, u64 key)
 	if (!rec)
 		return -EPERM;
 	reader = reader_find(owner, rec);
-	if (reader)
-		return reader_release(owner, reader);
+	if (reader) {
+		reader_release(owner, reader);
+		return 0;
+	}
 	if (!word_held_by(npheap_word_read(rec), owner)) {
-		npheap_rec_unlock(rec);
+		npheap_rec_put(rec);
 		return -EPERM;
 	}
 	rec_release(rec);
@@ -575,7 +575,7 @@ static bool *reported_to(struct npheap_owner *owner, struct npheap_lock *rec)
 {
 	struct npheap_reader *reader = reader_find(owner, rec);
 
-	if (reader && !reader_deposed(reader))
+	if (reader)
 		return &reader->reported;
 	if (word_held_by(npheap_word_read(rec), owner))
 		return &rec->reported;
@@ -675,13 +675,26 @@ static void known_abandon(struct npheap_owner *owner, u32 slot, u32 generation)
 	rec_mark(rec);
 }
 
-/* Who only read leaves no mark: the data is as it was. */
+/*
+ * Who only read leaves no mark: the data is as it was.  Who was deposed may have
+ * taken the lock for itself since.
+ */
 static void reader_abandon(struct npheap_owner *owner,
 			   struct npheap_reader *reader)
 {
+	struct npheap_lock *rec = reader->rec;
+	u32 generation = rec->generation;
+	u32 slot = rec->slot;
+
+	npheap_rec_lock(rec);
+	reader = reader_find(owner, rec);
+	if (!reader) {
+		npheap_rec_unlock(rec);
+		known_abandon(owner, slot, generation);
+		return;
+	}
 	npheap_count(owner->heap, lock_recovered);
-	npheap_rec_lock(reader->rec);
-	reader->rec->knowers--;
+	rec->knowers--;
 	reader_release(owner, reader);
 }
 
@@ -709,6 +722,8 @@ void npheap_lock_abandon(struct npheap_owner *owner)
 			known_abandon(owner, slot, xa_to_value(entry));
 		else
 			reader_abandon(owner, entry);
+		/* One by one: all at once would be with interrupts off. */
+		xa_erase(&owner->known, slot);
 		cond_resched();
 	}
 	xa_destroy(&owner->known);

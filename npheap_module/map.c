@@ -295,7 +295,7 @@ int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma)
 	struct file *file;
 	int err;
 
-	if (args.key > NPHEAP_KEY_MAX)
+	if (args.key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	/* Before the object is created: a refusal shall leave none behind. */
 	err = object_mmap(vma->vm_file, vma);

@@ -13,6 +13,9 @@
 /* What stays available of RAM: 1/32. */
 #define NPHEAP_RESERVE_SHIFT 5
 
+/* That is looked at again every so many pages. */
+#define NPHEAP_LOOK_AGAIN 512
+
 static bool memory_available(u64 size)
 {
 	long reserve = totalram_pages() >> NPHEAP_RESERVE_SHIFT;
@@ -41,16 +44,14 @@ static void add_bytes(struct npheap_object *obj, s64 bytes)
  */
 int npheap_memory_charge(struct npheap_object *obj, u64 bytes)
 {
-	int err = npheap_charge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
+	int err;
 
-	if (err)
-		return err;
-	if (!memory_available(bytes)) {
-		npheap_uncharge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
+	if (!memory_available(bytes))
 		return -ENOMEM;
-	}
-	add_bytes(obj, bytes);
-	return 0;
+	err = npheap_charge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
+	if (!err)
+		add_bytes(obj, bytes);
+	return err;
 }
 
 /**
@@ -130,7 +131,8 @@ static unsigned int max_folio_order(struct address_space *mapping)
 {
 	if (!mapping_large_folio_support(mapping))
 		return 0;
-	return PMD_SHIFT - PAGE_SHIFT;
+	return min_t(unsigned int, PMD_SHIFT - PAGE_SHIFT,
+		     MAX_PAGECACHE_ORDER);
 }
 
 /**
@@ -158,6 +160,9 @@ int npheap_memory_populate(struct npheap_object *obj, pgoff_t index,
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		/* Others may allocate, too, and all have been told yes. */
+		if (IS_ALIGNED(index, NPHEAP_LOOK_AGAIN) && !memory_available(0))
+			return -ENOMEM;
 		err = add_folio(mapping, index, order);
 		if (err && !order)
 			return err;
@@ -216,6 +221,23 @@ static int fill(struct npheap_object *obj, pgoff_t index, unsigned int order)
 	return err;
 }
 
+/*
+ * What failed may have failed because of another thread: it was faster, or had
+ * counted more than it then needed.  In turn nobody is in another's way, and
+ * what is left is what there is.
+ */
+static int fill_in_turn(struct npheap_object *obj, pgoff_t index)
+{
+	int err = 0;
+
+	mutex_lock(&obj->heap->fill_mutex);
+	if (!page_present(obj->inode.i_mapping, index))
+		err = fill(obj, index, 0);
+	mutex_unlock(&obj->heap->fill_mutex);
+	/* Or by one that did not come here. */
+	return page_present(obj->inode.i_mapping, index) ? 0 : err;
+}
+
 /**
  * npheap_memory_fill() - have a page of a sparse object
  * @obj: the object
@@ -231,12 +253,13 @@ int npheap_memory_fill(struct npheap_object *obj, pgoff_t index)
 
 	if (page_present(obj->inode.i_mapping, index))
 		return 0;
+	if (!npheap_cgroup_has_room())
+		return -ENOMEM;
 	order = fill_order(obj, index);
 	if (order)
 		err = fill(obj, index, order);
 	/* There may be no such memory, no room in a limit, or a page behind. */
 	if (err)
 		err = fill(obj, index, 0);
-	/* Another thread was faster. */
-	return err == -EEXIST ? 0 : err;
+	return err ? fill_in_turn(obj, index) : 0;
 }

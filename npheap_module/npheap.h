@@ -35,17 +35,17 @@
  *
  * DOC: Locking
  *
- *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables,
- *                                  locks of the xarrays, npheap_watch.lock
- *   npheap_heap.evict_mutex > npheap_lock.lock
- *   npheap_watch.mutex > npheap_heap.evict_mutex
+ *   npheap_watch.mutex > npheap_heap.evict_mutex > npheap_lock.lock
+ *   mmap_lock > npheap_lock.lock > bucket locks of the hash tables, locks of
+ *                                  the xarrays, npheap_watch.lock,
+ *                                  npheap_heap.user_lock
  *   npheap_heap.process_lock is taken alone
- *                                  locks of the xarrays
- *   npheap_heap.process_lock is taken alone, npheap_heap.user_lock last
- *   mmap_lock > npheap_heap.deleted_mutex > i_mmap_rwsem of an object
  *
- *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem
- *   mmap_lock > its invalidate_lock (shared) > its inode.i_lock
+ *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem,
+ *                                                   npheap_lock.lock
+ *   mmap_lock > its invalidate_lock (shared) > npheap_heap.fill_mutex >
+ *               its inode.i_lock
+ *   mmap_lock > npheap_heap.deleted_mutex > i_mmap_rwsem of an object
  *
  * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
  * with a reclaim that could, under npheap_lock.lock.  The lists of an
@@ -82,7 +82,10 @@ struct seq_file;
 #define NPHEAP_MAPPED_SLOTS BIT(20)
 #define NPHEAP_NO_SLOT U32_MAX
 #define NPHEAP_PROCESS_BITS 10
-#define NPHEAP_USER_BITS 6
+#define NPHEAP_USER_BITS 10
+
+/* The largest key that has a file offset, also with larger pages than 4 KiB. */
+#define NPHEAP_KEY_LIMIT min_t(u64, NPHEAP_KEY_MAX, S64_MAX >> PAGE_SHIFT)
 
 /* What there are limits of. */
 enum npheap_resource {
@@ -171,8 +174,10 @@ struct npheap_stats {
  * @next_owner: where the search for the next number of an owner begins
  * @deleted: objects that were deleted and are mapped yet
  * @deleted_mutex: protects @deleted
+ * @fill_mutex: for pages of sparse objects that were not to be had at once
  * @deleted_bytes: the part of the bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
+ * @attachments: the number of the newest attachment
  * @dying: owners whose death is noted but whose locks are not yet free
  * @stats: per-CPU counts of events
  * @proc: the directory in /proc
@@ -197,8 +202,10 @@ struct npheap_heap {
 	atomic64_t epochs;
 	struct list_head deleted;
 	struct mutex deleted_mutex;	/* protects @deleted */
+	struct mutex fill_mutex;	/* see above */
 	atomic64_t deleted_bytes;
 	atomic64_t generation;
+	atomic64_t attachments;
 	atomic_t dying;
 	u32 clock_hand;
 	struct mutex evict_mutex;	/* see above */
@@ -266,7 +273,8 @@ static inline struct npheap_object *npheap_object(struct inode *inode)
 /* The bound of every access. */
 static inline pgoff_t npheap_object_pages(const struct npheap_object *obj)
 {
-	return READ_ONCE(obj->size) >> PAGE_SHIFT;
+	/* Whoever sees the size sees the pages; pairs with set_size(). */
+	return smp_load_acquire(&obj->size) >> PAGE_SHIFT;
 }
 
 static inline bool npheap_object_sparse(const struct npheap_object *obj)
@@ -351,6 +359,7 @@ struct npheap_lock {
  * @spare_reader: the same for a struct npheap_reader
  * @detaching: it unmaps an attachment, and knows
  * @dying: @death is queued
+ * @pinned: and holds a reference of the module
  * @death: runs in the dying thread
  * @rcu: frees the memory
  */
@@ -369,6 +378,7 @@ struct npheap_owner {
 	struct npheap_reader *spare_reader;
 	bool detaching;
 	bool dying;
+	bool pinned;
 	struct callback_head death;
 	struct rcu_head rcu;
 };

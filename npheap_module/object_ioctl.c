@@ -31,7 +31,7 @@ static int get_create(struct npheap_create *args,
 		return -EFAULT;
 	if (args->reserved || args->flags & ~NPHEAP_CREATE_SPARSE)
 		return -EINVAL;
-	if (args->key > NPHEAP_KEY_MAX)
+	if (args->key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	if (!args->max_size)
 		args->max_size = args->size;
@@ -91,7 +91,7 @@ static long ioctl_create_many(struct npheap_heap *heap,
 
 static struct npheap_object *get_object(struct npheap_heap *heap, u64 key)
 {
-	if (key > NPHEAP_KEY_MAX)
+	if (key > NPHEAP_KEY_LIMIT)
 		return ERR_PTR(-EOVERFLOW);
 	return npheap_object_get(heap, key);
 }

@@ -12,6 +12,7 @@
  */
 #include "npheap.h"
 
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/tracepoint.h>
@@ -113,11 +114,15 @@ static void owner_death_work(struct callback_head *work)
 	struct npheap_owner *owner =
 		container_of(work, struct npheap_owner, death);
 	struct npheap_heap *heap = owner->heap;
+	bool pinned;
 
 	rhashtable_remove_fast(&heap->owners, &owner->node,
 			       npheap_owner_params);
 	npheap_lock_abandon(owner);
+	pinned = owner->pinned;
 	owner_free(owner);
+	if (pinned)
+		module_put(THIS_MODULE);
 	/* The last act, and one that cannot sleep: see npheap_owner_exit(). */
 	atomic_dec(&heap->dying);
 }
@@ -136,6 +141,8 @@ static void owner_note_death(struct npheap_heap *heap,
 	if (!owner || owner->dying)
 		return;
 	owner->dying = true;
+	/* It may be stopped before it comes to the work, for as long as it likes. */
+	owner->pinned = try_module_get(THIS_MODULE);
 	atomic_inc(&heap->dying);
 	init_task_work(&owner->death, owner_death_work);
 	/* Fails only after exit_task_work(), which comes later. */

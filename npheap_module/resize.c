@@ -128,7 +128,8 @@ static void settle(struct npheap_object *obj)
 
 static void set_size(struct npheap_object *obj, u64 size)
 {
-	WRITE_ONCE(obj->size, size);
+	/* Whoever sees the size sees the pages; see npheap_object_pages(). */
+	smp_store_release(&obj->size, size);
 	npheap_lock_resized(obj->heap, obj->key, NPHEAP_WATCH_SIZE);
 	trace_npheap_resize(obj->key, size);
 }
@@ -185,6 +186,8 @@ static int grow_populated(struct npheap_object *obj, u64 size)
 	i_size_write(&obj->inode, size);
 	err = npheap_memory_populate(obj, npheap_object_pages(obj),
 				     size >> PAGE_SHIFT);
+	if (!err && !npheap_cgroup_has_room())
+		err = -ENOMEM;
 	if (err)
 		truncate(obj);
 	return err;

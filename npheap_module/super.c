@@ -196,7 +196,7 @@ void npheap_object_unmount(struct npheap_heap *heap)
 {
 	mntget(heap->mnt);
 	while (!may_umount(heap->mnt))
-		schedule_timeout_uninterruptible(1);
+		schedule_timeout_idle(1);
 	mntput(heap->mnt);
 	rhashtable_free_and_destroy(&heap->objects, object_free, NULL);
 	kern_unmount(heap->mnt);

@@ -38,13 +38,14 @@ int npheap_charge(struct npheap_heap *heap, struct npheap_user *user,
 {
 	struct npheap_counter *counter = &heap->counters[resource];
 
-	if (!add_below(&counter->usage, READ_ONCE(counter->limit), amount))
-		return -ENOSPC;
-	if (add_below(&user->usage[resource], READ_ONCE(counter->user_limit),
-		      amount))
+	/* The user first: who has no room must not take any from others. */
+	if (!add_below(&user->usage[resource], READ_ONCE(counter->user_limit),
+		       amount))
+		return -EDQUOT;
+	if (add_below(&counter->usage, READ_ONCE(counter->limit), amount))
 		return 0;
-	atomic64_sub(amount, &counter->usage);
-	return -EDQUOT;
+	atomic64_sub(amount, &user->usage[resource]);
+	return -ENOSPC;
 }
 
 /**

@@ -99,19 +99,23 @@ static void key_set(struct watch_key *wk, u32 events, u32 happened)
  */
 void npheap_watch_tell(struct npheap_lock *rec, u32 events)
 {
-	unsigned int left = rec->watches;
+	/* Marks how far this got.  It wants nothing, so others pass it by. */
+	struct watch_key cursor = { .events = 0 };
 	struct watch_key *wk;
+	unsigned int n = 0;
 
-	/* Those that come meanwhile need not be told, and go to the end, too. */
-	for (; left && rec->watches; left--) {
-		wk = list_first_entry(&rec->watch_list, struct watch_key,
-				      rec_node);
-		list_move_tail(&wk->rec_node, &rec->watch_list);
+	if (!rec->watches || (events == NPHEAP_WATCH_NOTIFY && !rec->armed))
+		return;
+	list_add(&cursor.rec_node, &rec->watch_list);
+	while (!list_is_last(&cursor.rec_node, &rec->watch_list)) {
+		wk = list_next_entry(&cursor, rec_node);
+		list_move(&cursor.rec_node, &wk->rec_node);
 		if (events & wk->events & ~wk->happened)
 			key_set(wk, wk->events, wk->happened | events);
-		if (left % NPHEAP_BATCH == 0)
+		if (++n % NPHEAP_BATCH == 0)
 			npheap_rec_breathe(rec);
 	}
+	list_del(&cursor.rec_node);
 }
 
 /* -------------------------------------------------------------- the set -- */
@@ -174,7 +178,8 @@ static struct watch_key *key_new(struct npheap_watch *watch, u64 key,
 	wk->watch = watch;
 	wk->rec = rec;
 	INIT_LIST_HEAD(&wk->ready);
-	list_add_tail(&wk->rec_node, &rec->watch_list);
+	/* Whoever is telling of something that was before does not come here. */
+	list_add(&wk->rec_node, &rec->watch_list);
 	rec->watches++;
 	key_set(wk, events, 0);
 	npheap_event_settle(rec);
@@ -218,7 +223,7 @@ static long watch_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EFAULT;
 	if (args.reserved || args.events & ~NPHEAP_WATCH_ALL)
 		return -EINVAL;
-	if (args.key > NPHEAP_KEY_MAX)
+	if (args.key > NPHEAP_KEY_LIMIT)
 		return -EOVERFLOW;
 	if (mutex_lock_interruptible(&watch->mutex))
 		return -ERESTARTSYS;
@@ -304,6 +309,9 @@ static ssize_t watch_copy(struct npheap_watch *watch, char __user *buf,
 			return done ? done * sizeof(events[0]) : -EFAULT;
 		}
 		done += n;
+		cond_resched();
+		if (signal_pending(current))
+			break;
 	}
 	return done * sizeof(events[0]);
 }

@@ -432,14 +432,14 @@ static int interrupt_use(void *warm, unsigned long point)
 	return 1;
 }
 
-/* Every STRIDE-th; those behind them, and so on, while there is time. */
+/* Every STRIDE-th, those behind them, and so on, while there is time; but some. */
 static void interrupt_everywhere(void *warm)
 {
 	long long limit = now_ms() + points_ms;
 	unsigned long first, point, points = 0;
 
 	for (first = 0; first < STRIDE; first++)
-		for (point = first; !first || now_ms() < limit;
+		for (point = first; now_ms() < limit || points <= STRIDE;
 		     point += STRIDE) {
 			if (!interrupt_use(warm, point))
 				break;

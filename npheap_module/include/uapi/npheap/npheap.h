@@ -12,6 +12,7 @@
  *	mapping's length as its size; later mappings share it whatever their
  *	length.  Touching a page beyond the object's end raises SIGBUS.
  *	Every mapping starts at the object's first byte.  With MAP_NORESERVE
+ *	(which the kernel ignores where vm.overcommit_memory is 2)
  *	the object that it creates is a sparse one (NPHEAP_CREATE_SPARSE).
  *
  *	EACCES     PROT_EXEC (see the module parameter allow_exec), or a
@@ -19,6 +20,8 @@
  *	EINVAL     the length is 0
  *	EOVERFLOW  the key is above NPHEAP_KEY_MAX
  *	ENOENT     no such object, and the descriptor was opened read-only
+ *	ENFILE     the system has no room for another file: a mapping is one
+ *	EINTR      the caller was killed
  *	ENOSPC     the heap's limit on bytes or on objects is reached
  *	EDQUOT     the limit on what one user may have of these is reached
  *	ENOMEM     the kernel, or the caller's memory cgroup, is out of memory
@@ -185,12 +188,13 @@ struct npheap_bind {
  * @addr: where the object is mapped; ATTACH: in: may be mapped, or 0
  * @length: how many bytes; in and out as @addr
  * @object: its number; in and out as @addr
- * @reserved: 0
+ * @number: of the attachment, which no other has; in and out as @addr
  *
  * ATTACH maps the whole object of a key, writable if the descriptor is, and
- * creates it as mmap does, unless that object is mapped at @addr already by an
- * ATTACH of this process, or of one that it was forked from.  DETACH unmaps it;
- * EINVAL: that is not, or not wholly, at @addr any more.  Who unmaps it in
+ * creates it as mmap does, unless that is what the attachment @number already
+ * has at @addr, made by this process or by one that it was forked from.  DETACH
+ * unmaps it, @size is 0; EINVAL: that is not, or not wholly, there any more.
+ * Both also by a descriptor that was opened read-only.  Who unmaps it in
  * another way changes the unmapped word of its epoch page.
  */
 struct npheap_attach {
@@ -199,7 +203,7 @@ struct npheap_attach {
 	__u64 addr;
 	__u64 length;
 	__u64 object;
-	__u64 reserved;
+	__u64 number;
 };
 
 /* Flags of struct npheap_lock_args. */
@@ -234,6 +238,8 @@ struct npheap_lock_args {
  * @timeout: WAIT: when to give up, CLOCK_MONOTONIC in ns; all ones: never
  * @count: NOTIFY: how many waiters to wake at most
  * @reserved: 0
+ *
+ * What a command does not use is 0.
  */
 struct npheap_event {
 	__u64 key;

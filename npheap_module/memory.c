@@ -46,8 +46,10 @@ int npheap_memory_charge(struct npheap_object *obj, u64 bytes)
 {
 	int err;
 
+	/* Nothing is counted for what cannot be: others would be refused. */
 	if (!memory_available(bytes))
-		return -ENOMEM;
+		return npheap_would_charge(obj->heap, obj->user, NPHEAP_BYTES,
+					   bytes) ?: -ENOMEM;
 	err = npheap_charge(obj->heap, obj->user, NPHEAP_BYTES, bytes);
 	if (!err)
 		add_bytes(obj, bytes);

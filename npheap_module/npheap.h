@@ -400,6 +400,8 @@ bool npheap_cgroup_has_room(void);
 /* user.c */
 int npheap_charge(struct npheap_heap *heap, struct npheap_user *user,
 		  enum npheap_resource resource, u64 amount);
+int npheap_would_charge(struct npheap_heap *heap, struct npheap_user *user,
+			enum npheap_resource resource, u64 amount);
 void npheap_uncharge(struct npheap_heap *heap, struct npheap_user *user,
 		     enum npheap_resource resource, u64 amount);
 struct npheap_user *npheap_user_get(struct npheap_heap *heap);

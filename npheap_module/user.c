@@ -9,6 +9,11 @@
 
 #include <linux/cred.h>
 
+static bool fits(s64 usage, u64 limit, u64 amount)
+{
+	return usage <= limit && amount <= limit - usage;
+}
+
 /* Fails where @amount more would be more than @limit. */
 static __always_inline bool add_below(atomic64_t *usage, u64 limit,
 					 u64 amount)
@@ -16,7 +21,7 @@ static __always_inline bool add_below(atomic64_t *usage, u64 limit,
 	s64 old = atomic64_read(usage);
 
 	do {
-		if (old > limit || amount > limit - old)
+		if (!fits(old, limit, amount))
 			return false;
 	} while (!atomic64_try_cmpxchg(usage, &old, old + amount));
 	return true;
@@ -46,6 +51,30 @@ int npheap_charge(struct npheap_heap *heap, struct npheap_user *user,
 		return 0;
 	atomic64_sub(amount, &user->usage[resource]);
 	return -ENOSPC;
+}
+
+/**
+ * npheap_would_charge() - what npheap_charge() would return
+ * @heap: the heap
+ * @user: who asks
+ * @resource: what it is
+ * @amount: how much of it
+ *
+ * Context: Any.  Counts nothing, not even for a moment.
+ * Return: 0, -EDQUOT or -ENOSPC.
+ */
+int npheap_would_charge(struct npheap_heap *heap, struct npheap_user *user,
+			enum npheap_resource resource, u64 amount)
+{
+	struct npheap_counter *counter = &heap->counters[resource];
+
+	if (!fits(atomic64_read(&user->usage[resource]),
+		  READ_ONCE(counter->user_limit), amount))
+		return -EDQUOT;
+	if (!fits(atomic64_read(&counter->usage), READ_ONCE(counter->limit),
+		  amount))
+		return -ENOSPC;
+	return 0;
 }
 
 /**

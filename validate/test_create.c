@@ -755,6 +755,51 @@ static void sparse_objects_are_snapshot_and_shared(void **state)
 	delete(key);
 }
 
+/* @gates: all are ready; all may go, or are to stop */
+struct rivals {
+	uint64_t key;
+	struct gate *gates;
+};
+
+#define TOUCHERS 6
+
+static int touch_together(void *arg)
+{
+	const struct rivals *rivals = arg;
+	volatile char *p = npheap_alloc(dev, rivals->key, page);
+
+	child_check(p != MAP_FAILED);
+	gate_add(&rivals->gates[0], 1);
+	gate_wait(&rivals->gates[1], 1);
+	p[0] = 1;
+	return 0;
+}
+
+/* There is room for one page, and who comes second finds it there. */
+static void sparse_faults_share_the_last_page(void **state)
+{
+	struct usage before = usage_now();
+	struct rivals rivals = { test_key(), NULL };
+	pid_t pids[TOUCHERS];
+	int round, i;
+
+	(void)state;
+	set_limit("max_bytes", before.bytes + page);
+	for (round = 0; round < 40; round++) {
+		rivals.gates = gate_new();
+		assert_int_equal(create(rivals.key, page, SPARSE), 0);
+		for (i = 0; i < TOUCHERS; i++)
+			pids[i] = spawn(touch_together, &rivals);
+		gate_wait(&rivals.gates[0], TOUCHERS);
+		gate_add(&rivals.gates[1], 1);
+		for (i = 0; i < TOUCHERS; i++)
+			expect_exit(pids[i], 0);
+		delete(rivals.key);
+		munmap(rivals.gates, page);
+	}
+	assert_usage(before);
+}
+
 struct filler {
 	struct gate *start;
 	char *addr;
@@ -897,6 +942,43 @@ static void users_have_limits_of_their_own(void **state)
 	delete(key);
 	delete(key + 1);
 	delete(key + 2);
+	assert_usage(before);
+}
+
+/* Always more than the user may have, and just what the heap has left. */
+static int ask_for_too_much(void *arg)
+{
+	const struct rivals *rivals = arg;
+
+	child_check(become_user() == 0);
+	gate_add(&rivals->gates[0], 1);
+	while (!atomic_load(&rivals->gates[1].value))
+		child_check(create(rivals->key, 60 * page, 0) == -1 &&
+			    errno == EDQUOT);
+	return 0;
+}
+
+/* Who has no room takes none from others, not even for a moment. */
+static void users_without_room_hinder_nobody(void **state)
+{
+	struct rivals rivals = { test_key(), gate_new() };
+	struct usage before = usage_now();
+	pid_t pids[2];
+	int i;
+
+	(void)state;
+	set_limit("max_bytes", before.bytes + 64 * page);
+	set_limit("max_user_bytes", before.bytes + 40 * page);
+	for (i = 0; i < 2; i++)
+		pids[i] = spawn(ask_for_too_much, &rivals);
+	gate_wait(&rivals.gates[0], 2);
+	for (i = 0; i < 3000; i++) {
+		assert_int_equal(create(rivals.key + 1, 30 * page, 0), 0);
+		delete(rivals.key + 1);
+	}
+	gate_add(&rivals.gates[1], 1);
+	for (i = 0; i < 2; i++)
+		expect_exit(pids[i], 0);
 	assert_usage(before);
 }
 
@@ -1154,8 +1236,10 @@ static const struct CMUnitTest create_tests[] = {
 	TEST(sparse_objects_come_of_noreserve),
 	TEST(sparse_objects_are_snapshot_and_shared),
 	TEST(sparse_faults_race),
+	LIMIT_TEST(sparse_faults_share_the_last_page),
 	TEST(sparse_faults_never_call_the_oom_killer),
 	LIMIT_TEST(users_have_limits_of_their_own),
+	LIMIT_TEST(users_without_room_hinder_nobody),
 	LIMIT_TEST(users_have_limits_of_objects),
 	LIMIT_TEST(users_have_limits_of_locks),
 	LIMIT_TEST(users_have_the_limits_of_the_heap),

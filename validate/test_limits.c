@@ -676,6 +676,53 @@ static void limits_of_a_cgroup_are_enomem(void **state)
 	assert_int_equal(rmdir(GROUP), 0);
 }
 
+static int grow(uint64_t key, uint64_t size)
+{
+	struct npheap_resize args = { .key = key, .size = size };
+
+	return ioctl(dev, NPHEAP_IOC_RESIZE, &args);
+}
+
+/* Also what the kernel needs beside objects finds room afterwards. */
+static int grow_as_member(void *arg)
+{
+	const struct member *member = arg;
+	struct npheap_create args = {
+		.key = member->key,
+		.size = page,
+		.max_size = member->size,
+	};
+	uint64_t size;
+	int i;
+
+	child_check(enter_group() == 0);
+	child_check(!ioctl(dev, NPHEAP_IOC_CREATE, &args));
+	for (size = 2 * page; !grow(member->key, size); size += page)
+		child_check(size < member->size);
+	child_check(errno == ENOMEM);
+	for (i = 0; i < 10; i++)
+		child_check(mmap(NULL, page, PROT_READ,
+				 MAP_PRIVATE | MAP_ANONYMOUS | (i & 1 ?
+				 MAP_NORESERVE : 0), -1, 0) != MAP_FAILED);
+	return 0;
+}
+
+/* Growing page by page stops before the kernel's own needs would not fit. */
+static void limits_of_a_cgroup_end_growth(void **state)
+{
+	struct member member = { test_key(), 32 * MIB, 1 };
+	struct usage before = usage_now();
+
+	(void)state;
+	need_group();
+	assert_int_equal(write_number(GROUP "/memory.max", 8 * MIB), 0);
+	expect_exit(spawn(grow_as_member, &member), 0);
+	assert_int_equal(group_event("oom_kill "), 0);
+	delete(member.key);
+	assert_usage(before);
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
 static int attach_as_member(void *arg)
 {
 	const struct member *member = arg;
@@ -740,6 +787,7 @@ static const struct CMUnitTest limits_tests[] = {
 	LIMIT_TEST(limits_charge_the_creators_cgroup),
 	LIMIT_TEST(limits_charge_many_small_objects),
 	LIMIT_TEST(limits_of_a_cgroup_are_enomem),
+	LIMIT_TEST(limits_of_a_cgroup_end_growth),
 	LIMIT_TEST(limits_do_not_charge_who_attaches),
 	LIMIT_TEST(limits_outlive_their_cgroup),
 };

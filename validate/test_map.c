@@ -1028,6 +1028,7 @@ static void map_readonly_descriptor_creates_nothing(void **state)
 
 static void map_writeonly_descriptor_maps_nothing(void **state)
 {
+	struct npheap_attach args = { .size = page };
 	int fd = open(NPHEAP_DEVICE, O_WRONLY);
 	struct usage before = usage_now();
 	uint64_t key = test_key();
@@ -1036,6 +1037,8 @@ static void map_writeonly_descriptor_maps_nothing(void **state)
 	assert_true(fd >= 0);
 	assert_errno(map_with(fd, key, page, PROT_WRITE, MAP_SHARED), EACCES);
 	assert_errno(map_with(fd, key, page, PROT_READ, MAP_PRIVATE), EACCES);
+	args.key = key;
+	assert_errno(ioctl(fd, NPHEAP_IOC_ATTACH, &args), EACCES);
 	assert_int_equal(npheap_getsize(dev, key), 0);
 	assert_usage(before);
 	close(fd);

@@ -50,7 +50,7 @@ int npheap_heap_init(struct npheap_heap *heap,
 	heap_set_limits(heap, limits);
 	mutex_init(&heap->evict_mutex);
 	mutex_init(&heap->deleted_mutex);
-	mutex_init(&heap->fill_mutex);
+	init_rwsem(&heap->fill_sem);
 	INIT_LIST_HEAD(&heap->deleted);
 	heap->stats = alloc_percpu(struct npheap_stats);
 	if (!heap->stats)

@@ -223,21 +223,32 @@ static int fill(struct npheap_object *obj, pgoff_t index, unsigned int order)
 	return err;
 }
 
+/* Among others, who may have counted for a moment what they will not need. */
+static int fill_among_others(struct npheap_object *obj, pgoff_t index)
+{
+	unsigned int order = fill_order(obj, index);
+	int err = -ENOMEM;
+
+	if (order)
+		err = fill(obj, index, order);
+	/* There may be no such memory, no room in a limit, or a page behind. */
+	return err ? fill(obj, index, 0) : 0;
+}
+
 /*
- * What failed may have failed because of another thread: it was faster, or had
- * counted more than it then needed.  In turn nobody is in another's way, and
- * what is left is what there is.
+ * Alone, when all others are done.  Perhaps one of them was faster; if not, what
+ * is left is what there is.
  */
-static int fill_in_turn(struct npheap_object *obj, pgoff_t index)
+static int fill_alone(struct npheap_object *obj, pgoff_t index)
 {
 	int err = 0;
 
-	mutex_lock(&obj->heap->fill_mutex);
+	if (down_write_killable(&obj->heap->fill_sem))
+		return -EINTR;
 	if (!page_present(obj->inode.i_mapping, index))
 		err = fill(obj, index, 0);
-	mutex_unlock(&obj->heap->fill_mutex);
-	/* Or by one that did not come here. */
-	return page_present(obj->inode.i_mapping, index) ? 0 : err;
+	up_write(&obj->heap->fill_sem);
+	return err;
 }
 
 /**
@@ -246,22 +257,19 @@ static int fill_in_turn(struct npheap_object *obj, pgoff_t index)
  * @index: the page, below its end; others behind it may come with it
  *
  * Context: Process context, may sleep; invalidate_lock is held, shared.
- * Return: 0 where the page is there, or -ENOSPC, -EDQUOT or -ENOMEM.
+ * Return: 0 where the page is there, or -ENOSPC, -EDQUOT, -ENOMEM, or -EINTR
+ * where the caller was killed.
  */
 int npheap_memory_fill(struct npheap_object *obj, pgoff_t index)
 {
-	unsigned int order;
-	int err = -ENOMEM;
+	int err;
 
 	if (page_present(obj->inode.i_mapping, index))
 		return 0;
 	if (!npheap_cgroup_has_room())
 		return -ENOMEM;
-	order = fill_order(obj, index);
-	if (order)
-		err = fill(obj, index, order);
-	/* There may be no such memory, no room in a limit, or a page behind. */
-	if (err)
-		err = fill(obj, index, 0);
-	return err ? fill_in_turn(obj, index) : 0;
+	down_read(&obj->heap->fill_sem);
+	err = fill_among_others(obj, index);
+	up_read(&obj->heap->fill_sem);
+	return err ? fill_alone(obj, index) : 0;
 }

@@ -43,7 +43,7 @@
  *
  *   inode lock of an object > its invalidate_lock > its i_mmap_rwsem,
  *                                                   npheap_lock.lock
- *   mmap_lock > its invalidate_lock (shared) > npheap_heap.fill_mutex >
+ *   mmap_lock > its invalidate_lock (shared) > npheap_heap.fill_sem >
  *               its inode.i_lock
  *   mmap_lock > npheap_heap.deleted_mutex > i_mmap_rwsem of an object
  *
@@ -64,6 +64,7 @@
 #include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/xarray.h>
@@ -174,7 +175,8 @@ struct npheap_stats {
  * @next_owner: where the search for the next number of an owner begins
  * @deleted: objects that were deleted and are mapped yet
  * @deleted_mutex: protects @deleted
- * @fill_mutex: for pages of sparse objects that were not to be had at once
+ * @fill_sem: held for reading while a page is allocated for a sparse object,
+ *	      for writing by who failed among others
  * @deleted_bytes: the part of the bytes that belongs to deleted objects
  * @generation: the number of the newest object, its inode number
  * @attachments: the number of the newest attachment
@@ -202,7 +204,7 @@ struct npheap_heap {
 	atomic64_t epochs;
 	struct list_head deleted;
 	struct mutex deleted_mutex;	/* protects @deleted */
-	struct mutex fill_mutex;	/* see above */
+	struct rw_semaphore fill_sem;
 	atomic64_t deleted_bytes;
 	atomic64_t generation;
 	atomic64_t attachments;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Creation in a call of its own, and sparse objects. */
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -1214,6 +1215,113 @@ static void create_needs_little_kernel_memory(void **state)
 	assert_true(object + 24 <= 768);
 }
 
+/* How many of a cache's objects are in use. */
+static long long slab_used(const char *name)
+{
+	FILE *file = fopen("/proc/slabinfo", "re");
+	char line[256], cache[64];
+	long long used = -1, found;
+
+	assert_non_null(file);
+	while (used < 0 && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %lld", cache, &found) == 2 &&
+		    !strcmp(cache, name))
+			used = found;
+	fclose(file);
+	return used;
+}
+
+#define THOUSANDS 5
+
+static void create_and_delete_all(uint64_t key)
+{
+	static struct npheap_create items[1000];
+	int i, n;
+
+	for (n = 0; n < THOUSANDS; n++) {
+		for (i = 0; i < 1000; i++)
+			items[i] = item(key + n * 1000 + i, 2 * page,
+					i % 2 ? SPARSE : 0);
+		assert_int_equal(create_many(items, 1000), 1000);
+		for (i = 0; i < 1000; i++)
+			assert_int_equal(lock_by_ioctl(items[i].key) ||
+					 unlock_by_ioctl(items[i].key), 0);
+	}
+	for (i = 0; i < THOUSANDS * 1000; i++)
+		delete(key + i);
+}
+
+/* Inodes are freed after a grace period, and slabs are kept for a while. */
+static void assert_caches_become(long long objects)
+{
+	long long limit = now_ms() + 20000;
+
+	do {
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		write_text("/sys/kernel/slab/npheap_object/shrink", "1");
+		usleep(50000);
+	} while (slab_used("npheap_object") != objects && now_ms() < limit);
+	assert_int_equal(slab_used("npheap_object"), objects);
+}
+
+/* Bytes that processors keep for themselves, and that do not count as free. */
+static long long pages_at_processors(void)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	long long sum = 0, count;
+	char line[256];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, " count: %lld", &count) == 1)
+			sum += count;
+	fclose(file);
+	return sum * (long long)page;
+}
+
+/* Once what was freed has come back, and without what is kept of files. */
+static long long memory_left(void)
+{
+	long long most = 0, now;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		write_text("/proc/sys/vm/drop_caches", "3");
+		usleep(100000);
+		now = available_bytes() + pages_at_processors();
+		if (now > most)
+			most = now;
+	}
+	return most;
+}
+
+/* What is deleted is gone, with all that it needed. */
+static void delete_all_gives_everything_back(void **state)
+{
+	struct usage before = usage_now();
+	long long memory = 0, objects;
+	uint64_t key = test_key();
+	int round;
+
+	(void)state;
+	write_text("/sys/kernel/slab/npheap_object/shrink", "1");
+	create_and_delete_all(key);
+	assert_caches_become(objects = 2 + before.objects);
+	for (round = 0; round < 3; round++) {
+		if (!round)
+			memory = memory_left();
+		create_and_delete_all(key);
+		assert_usage(before);
+		assert_caches_become(objects);
+	}
+	memory -= memory_left();
+	printf("# %lld KiB less after three rounds\n", memory / 1024);
+	/* KASAN keeps freed memory for a while: up to a part of RAM. */
+	if (access("/sys/kernel/debug/kmemleak", F_OK))
+		assert_true(memory < (long long)(4 * MIB));
+}
+
 static const struct CMUnitTest create_tests[] = {
 	TEST(create_gives_zeroes_of_that_size),
 	TEST(create_is_exclusive),
@@ -1247,6 +1355,7 @@ static const struct CMUnitTest create_tests[] = {
 	TEST(library_maps_large_objects_in_any_case),
 	TEST(library_does_not_stop_other_threads),
 	TEST(create_needs_little_kernel_memory),
+	TEST(delete_all_gives_everything_back),
 };
 
 int main(void)

@@ -15,6 +15,12 @@
  *	(which the kernel ignores where vm.overcommit_memory is 2)
  *	the object that it creates is a sparse one (NPHEAP_CREATE_SPARSE).
  *
+ *	What works on a shared mapping of a file works on these: mprotect,
+ *	mremap, mlock, msync, fork, MAP_PRIVATE, madvise, O_DIRECT, io_uring.
+ *	Not: MADV_REMOVE is EPERM (see NPHEAP_IOC_PUNCH), MADV_FREE and
+ *	MADV_WIPEONFORK are EINVAL, as on any file's, and Linux 6.1 refuses
+ *	registered buffers of io_uring (EOPNOTSUPP).
+ *
  *	EACCES     PROT_EXEC (see the module parameter allow_exec), or a
  *	           shared writable mapping of a descriptor opened read-only
  *	EINVAL     the length is 0

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/time.h>
 
 #include "test.h"
 
@@ -304,6 +305,59 @@ static void all_watches_of_a_key_are_told(void **state)
 	}
 }
 
+static int create_and_delete(void *arg)
+{
+	_Atomic int *stop = arg;
+
+	while (!*stop) {
+		child_check(!npheap_create(heap, key, page, 0, 0));
+		child_check(!npheap_remove(heap, key));
+	}
+	return 0;
+}
+
+static void assert_told_of_notification(int fd)
+{
+	struct npheap_watch_key got;
+	size_t n;
+
+	assert_int_equal(npheap_watch_read(fd, &got, 1, &n), 0);
+	assert_true(got.events & NPHEAP_WATCH_NOTIFY);
+}
+
+/* Who tells so many lets others at the key meanwhile, who tell them, too. */
+static void two_tell_all_watches_at_the_same_time(void **state)
+{
+	enum { WATCHES = 128 };
+	long long until = now_ms() + 1500;
+	int fds[WATCHES], rounds = 0, i;
+	_Atomic int *stop;
+	pid_t pid;
+
+	watch_new(state);
+	stop = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(stop, MAP_FAILED);
+	for (i = 0; i < WATCHES; i++) {
+		assert_int_equal(npheap_watch_open(heap, NPHEAP_WATCH_NONBLOCK,
+						   &fds[i]), 0);
+		assert_int_equal(npheap_watch_set(fds[i], key, EVERYTHING), 0);
+	}
+	pid = spawn(create_and_delete, (void *)stop);
+	while (now_ms() < until) {
+		notify(key);
+		for (i = 0; i < WATCHES; i++)
+			assert_told_of_notification(fds[i]);
+		rounds++;
+	}
+	*stop = 1;
+	expect_exit(pid, 0);
+	printf("# %d notifications\n", rounds);
+	for (i = 0; i < WATCHES; i++)
+		close(fds[i]);
+	munmap((void *)stop, page);
+}
+
 static void epoll_waits_for_watches(void **state)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 4711 };
@@ -352,6 +406,44 @@ static void read_sleeps_until_something_happens(void **state)
 	notify(key);
 	expect_exit(spawn(read_one, &fd), NPHEAP_WATCH_NOTIFY);
 	close(fd);
+}
+
+#define MANY_KEYS 20000
+
+static void tick(int sig)
+{
+	(void)sig;
+}
+
+/* All keys are ready, and each millisecond brings a signal. */
+static int read_all_under_signals(void *arg)
+{
+	static struct npheap_watch_key got[MANY_KEYS];
+	struct itimerval timer = { { 0, 1000 }, { 0, 1000 } };
+	unsigned int reads = 0;
+	size_t total, n;
+
+	(void)arg;
+	signal(SIGALRM, tick);
+	child_check(!setitimer(ITIMER_REAL, &timer, NULL));
+	for (total = 0; total < MANY_KEYS; total += n, reads++)
+		child_check(!npheap_watch_read(watch, got, MANY_KEYS, &n));
+	child_check(total == MANY_KEYS);
+	return reads > 1 ? 0 : 1;
+}
+
+/* Or a reader could not be killed while others notify without end. */
+static void read_of_many_keys_ends_with_a_signal(void **state)
+{
+	int i;
+
+	watch_new(state);
+	for (i = 0; i < MANY_KEYS; i++)
+		set(key + i, NPHEAP_WATCH_NOTIFY);
+	for (i = 0; i < MANY_KEYS; i++)
+		notify(key + i);
+	expect_exit(spawn(read_all_under_signals, NULL), 0);
+	assert_nothing();
 }
 
 static void bad_arguments_change_nothing(void **state)
@@ -515,8 +607,10 @@ static const struct CMUnitTest tests[] = {
 	WATCH_TEST(records_go_with_the_watch),
 	WATCH_TEST(limit_is_enospc),
 	WATCH_TEST(all_watches_of_a_key_are_told),
+	WATCH_TEST(two_tell_all_watches_at_the_same_time),
 	WATCH_TEST(epoll_waits_for_watches),
 	WATCH_TEST(read_sleeps_until_something_happens),
+	WATCH_TEST(read_of_many_keys_ends_with_a_signal),
 	WATCH_TEST(bad_arguments_change_nothing),
 	WATCH_TEST(read_into_nowhere_loses_nothing),
 	WATCH_TEST(read_only_handle_watches),

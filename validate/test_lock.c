@@ -742,6 +742,42 @@ static void lock_passes_over_who_is_in_a_handler(void **state)
 	scene_free();
 }
 
+static int refused_after_a_handler(void *arg)
+{
+	(void)arg;
+	handle(SIGUSR1, stay_in_handler, 0);
+	gate_add(&scene->started, 1);
+	child_check(npheap_acquire(heap, scene->key) == -ENOTRECOVERABLE);
+	gate_add(&scene->done, 1);
+	gate_wait(&scene->go, 2);
+	return 0;
+}
+
+/* It gives up its place together with the wait. */
+static void lock_is_lost_while_a_waiter_is_in_a_handler(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	scene_new();
+	die_holding();
+	assert_int_equal(npheap_acquire(heap, scene->key), -EOWNERDEAD);
+	pid = start_asleep(refused_after_a_handler, NULL);
+	kill(pid, SIGUSR1);
+	gate_wait(&scene->signals, 1);
+	assert_lock_line(scene->key, getpid(), 1);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	gate_add(&scene->go, 1);
+	gate_wait(&scene->done, 1);
+	assert_lock_line(scene->key, 0, 0);
+	gate_add(&scene->go, 1);
+	expect_exit(pid, 0);
+	assert_int_equal(npheap_break(heap, scene->key), 0);
+	settle(scene->key);
+	assert_no_lock_line(scene->key);
+	scene_free();
+}
+
 /* More than the module keeps places for in one thread. */
 #define JUMPS 40
 #define MAX_PLACES 16
@@ -1186,6 +1222,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(lock_in_a_handler_of_the_awaited_key),
 	TEST(lock_kept_by_a_handler_is_edeadlk_below),
 	TEST(lock_passes_over_who_is_in_a_handler),
+	TEST(lock_is_lost_while_a_waiter_is_in_a_handler),
 	TEST(lock_wait_may_be_jumped_out_of),
 	TEST(lock_wait_jumped_out_of_can_be_repeated),
 	TEST(lock_wait_can_be_stopped_and_continued),

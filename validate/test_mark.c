@@ -355,6 +355,61 @@ static void deposed_reader_takes_it_again(void **state)
 	scene_free();
 }
 
+static int break_and_repair(void *arg)
+{
+	(void)arg;
+	child_check(!npheap_break(heap, scene->key));
+	assert_recovered();
+	return 0;
+}
+
+/* The kernel takes it for a reader still, until it comes there again. */
+static void take_warm_after_being_deposed(void)
+{
+	long long calls;
+
+	warm(scene->key);
+	assert_int_equal(try_shared(scene->key), 0);
+	expect_exit(spawn(break_and_repair, NULL), 0);
+	calls = heap_stat("lock_acquires");
+	assert_int_equal(lock(scene->key), 0);
+	assert_int_equal(heap_stat("lock_acquires"), calls);
+}
+
+static void deposed_reader_takes_it_warm_and_hands_it_on(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	scene_new();
+	take_warm_after_being_deposed();
+	pid = start_asleep(wait_and_report, NULL);
+	assert_int_equal(unlock(scene->key), 0);
+	expect_exit(pid, 0);
+	assert_int_equal(scene->result, 0);
+	assert_int_equal(npheap_release(heap, scene->key), -EPERM);
+	assert_int_equal(try(scene->key), 0);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	scene_free();
+}
+
+static int take_warm_after_being_deposed_and_die(void *arg)
+{
+	(void)arg;
+	take_warm_after_being_deposed();
+	raise(SIGKILL);
+	return 0;
+}
+
+static void deposed_reader_takes_it_warm_and_dies(void **state)
+{
+	(void)state;
+	scene_new();
+	expect_death(take_warm_after_being_deposed_and_die, NULL, SIGKILL);
+	assert_recovered();
+	scene_free();
+}
+
 /* -------------------------------- death of one that made no system call -- */
 
 /* pthread_join() may return a little earlier. */
@@ -564,6 +619,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(break_gives_it_to_a_waiter),
 	TEST(break_deposes_readers),
 	TEST(deposed_reader_takes_it_again),
+	TEST(deposed_reader_takes_it_warm_and_hands_it_on),
+	TEST(deposed_reader_takes_it_warm_and_dies),
 	TEST(warm_holder_is_killed),
 	TEST(warm_holder_exits),
 	TEST(warm_holder_executes),

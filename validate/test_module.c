@@ -3,13 +3,13 @@
  * The module's life: loading, parameters, unloading at every bad moment.
  *
  * $NPHEAP_KO is the module.  Each test begins and ends with it loaded, without
- * parameters, and open as dev.
+ * parameters, and open as dev.  "test_module PATTERN" runs the tests that match.
  */
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "slow_file.h"
 
 #define ROUNDS 100
 #define OBJECT_SIZE (1 << 20)
@@ -502,6 +502,37 @@ static void module_unloads_while_a_holder_dies(void **state)
 	munmap(started, sizeof(*started));
 }
 
+static int lock_and_exit(void *arg)
+{
+	child_check(!lock_by_ioctl(*(uint64_t *)arg));
+	return 0;
+}
+
+/* Its death is noted, and it comes to its locks when its files are closed. */
+static void module_is_busy_while_a_holder_is_stuck_in_its_exit(void **state)
+{
+	uint64_t key = test_key();
+	struct slow_file *file;
+	pid_t pid;
+
+	(void)state;
+	need_ko();
+	file = slow_file_new();
+	if (!file) {
+		printf("# no FUSE\n");
+		skip();
+	}
+	pid = start(lock_and_exit, &key);
+	gate_wait(&file->closes, 1);
+	close_dev();
+	assert_int_equal(unload(), BUSY);
+	gate_add(&file->go, 1);
+	expect_exit(pid, 0);
+	unload_soon();
+	slow_file_free(file);
+	load_now("");
+}
+
 /* It holds locks of a heap that is no more; its end must not look for them. */
 static void module_unloads_under_a_holder_that_exits_later(void **state)
 {
@@ -794,6 +825,7 @@ static const struct CMUnitTest tests[] = {
 	MODULE_TEST(module_is_busy_while_a_deleted_object_is_mapped),
 	MODULE_TEST(module_unloads_right_after_a_mapper_was_killed),
 	MODULE_TEST(module_unloads_while_a_holder_dies),
+	MODULE_TEST(module_is_busy_while_a_holder_is_stuck_in_its_exit),
 	MODULE_TEST(module_unloads_under_a_holder_that_exits_later),
 	MODULE_TEST(module_unloads_and_the_holder_exits_without_it),
 	MODULE_TEST(module_unloads_under_an_interrupted_waiter),
@@ -807,7 +839,9 @@ static const struct CMUnitTest tests[] = {
 	MODULE_TEST(module_refuses_bad_parameters),
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return test_main(tests);
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Watches: descriptors that tell what happened to a set of keys. */
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include "test.h"
 
@@ -304,6 +307,55 @@ static void all_watches_of_a_key_are_told(void **state)
 	}
 }
 
+static int create_and_delete(void *arg)
+{
+	while (now_ms() < *(long long *)arg) {
+		int err = npheap_create(heap, key, page, 0, 0);
+
+		child_check(!err || err == -EEXIST);
+		child_check(!npheap_remove(heap, key));
+	}
+	return 0;
+}
+
+static void assert_told_of_notification(int fd)
+{
+	struct npheap_watch_key got;
+	size_t n;
+
+	assert_int_equal(npheap_watch_read(fd, &got, 1, &n), 0);
+	assert_true(got.events & NPHEAP_WATCH_NOTIFY);
+}
+
+/* Who tells so many lets others at the key meanwhile, who tell them, too. */
+static void many_tell_all_watches_at_the_same_time(void **state)
+{
+	enum { WATCHES = 320 };
+	long long until = now_ms() + 1500;
+	int fds[WATCHES], rounds = 0, i;
+	pid_t pids[2];
+
+	watch_new(state);
+	for (i = 0; i < WATCHES; i++) {
+		assert_int_equal(npheap_watch_open(heap, NPHEAP_WATCH_NONBLOCK,
+						   &fds[i]), 0);
+		assert_int_equal(npheap_watch_set(fds[i], key, EVERYTHING), 0);
+	}
+	for (i = 0; i < 2; i++)
+		pids[i] = spawn(create_and_delete, &until);
+	while (now_ms() < until) {
+		notify(key);
+		for (i = 0; i < WATCHES; i++)
+			assert_told_of_notification(fds[i]);
+		rounds++;
+	}
+	for (i = 0; i < 2; i++)
+		expect_exit(pids[i], 0);
+	printf("# %d notifications\n", rounds);
+	for (i = 0; i < WATCHES; i++)
+		close(fds[i]);
+}
+
 static void epoll_waits_for_watches(void **state)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 4711 };
@@ -352,6 +404,84 @@ static void read_sleeps_until_something_happens(void **state)
 	notify(key);
 	expect_exit(spawn(read_one, &fd), NPHEAP_WATCH_NOTIFY);
 	close(fd);
+}
+
+#define READ_KEYS 200
+
+static pthread_t reader;
+
+static void no_operation(int sig)
+{
+	(void)sig;
+}
+
+/* Sends the reader a signal while it is in the middle of its call. */
+static void *interrupt_at_the_fault(void *arg)
+{
+	struct uffdio_zeropage zero = { .range.len = page };
+	struct uffd_msg message;
+	int fd = *(int *)arg;
+
+	child_check(read(fd, &message, sizeof(message)) == sizeof(message));
+	child_check(!pthread_kill(reader, SIGUSR1));
+	zero.range.start = message.arg.pagefault.address & ~(page - 1);
+	child_check(!ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	return NULL;
+}
+
+/* A page whose first touch @fd tells of, and waits for. */
+static void *map_untouched(int fd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	child_check(p != MAP_FAILED);
+	reg.range.start = (uintptr_t)p;
+	reg.range.len = page;
+	child_check(!ioctl(fd, UFFDIO_API, &api));
+	child_check(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	return p;
+}
+
+static int read_and_be_interrupted(void *arg)
+{
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct npheap_watch_key *got = map_untouched(fd);
+	pthread_t thread;
+	size_t n, rest;
+
+	(void)arg;
+	reader = pthread_self();
+	signal(SIGUSR1, no_operation);
+	child_check(!pthread_create(&thread, NULL, interrupt_at_the_fault, &fd));
+	child_check(!npheap_watch_read(watch, got, READ_KEYS, &n));
+	child_check(n < READ_KEYS);
+	child_check(!pthread_join(thread, NULL));
+	child_check(!npheap_watch_read(watch, got, READ_KEYS, &rest));
+	child_check(n + rest == READ_KEYS);
+	return 0;
+}
+
+/* Or a reader could not be killed while others notify without end. */
+static void read_of_many_keys_ends_with_a_signal(void **state)
+{
+	int i, fd;
+
+	watch_new(state);
+	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0) {
+		printf("# no userfaultfd\n");
+		skip();
+	}
+	close(fd);
+	for (i = 0; i < READ_KEYS; i++)
+		set(key + i, NPHEAP_WATCH_NOTIFY);
+	for (i = 0; i < READ_KEYS; i++)
+		notify(key + i);
+	expect_exit(spawn(read_and_be_interrupted, NULL), 0);
+	assert_nothing();
 }
 
 static void bad_arguments_change_nothing(void **state)
@@ -515,8 +645,10 @@ static const struct CMUnitTest tests[] = {
 	WATCH_TEST(records_go_with_the_watch),
 	WATCH_TEST(limit_is_enospc),
 	WATCH_TEST(all_watches_of_a_key_are_told),
+	WATCH_TEST(many_tell_all_watches_at_the_same_time),
 	WATCH_TEST(epoll_waits_for_watches),
 	WATCH_TEST(read_sleeps_until_something_happens),
+	WATCH_TEST(read_of_many_keys_ends_with_a_signal),
 	WATCH_TEST(bad_arguments_change_nothing),
 	WATCH_TEST(read_into_nowhere_loses_nothing),
 	WATCH_TEST(read_only_handle_watches),

@@ -250,9 +250,9 @@ int npheap_stat(struct npheap *heap, uint64_t key, struct npheap_stat *stat);
 /*
  * Locks.  Each key has one; it needs no object.  A lock is held by a thread,
  * and taken and given back without a system call unless it is fought over.
- * When its holder dies, the lock comes free, and the key is marked: the next
- * to take it is told (-EOWNERDEAD), looks after the data, and says so with
- * npheap_consistent().  Where a call can be refused by the heap's limit on lock
+ * When its holder ends in any way, exit() included, the lock comes free, and the
+ * key is marked: the next to take it is told (-EOWNERDEAD), looks after the data,
+ * and says so with npheap_consistent().  Where a call can be refused by the heap's limit on lock
  * records (-ENOSPC), it can be by the user's (-EDQUOT).
  */
 
@@ -276,7 +276,7 @@ int npheap_stat(struct npheap *heap, uint64_t key, struct npheap_stat *stat);
  *
  * Return: 0, or -EOWNERDEAD (the lock is held, and a holder before died), or
  * an error: -ENOTRECOVERABLE (one that was told so gave the lock back without
- * npheap_consistent()), -EDEADLK (the thread holds it already), -EBADF
+ * npheap_consistent(); it stays so until npheap_break()), -EDEADLK (the thread holds it already), -EBADF
  * (read-only handle), -EOVERFLOW, -ENOSPC (the heap's limit on lock records)
  * or -ENOMEM.  Never -EINTR.
  */
@@ -324,7 +324,8 @@ int npheap_consistent(struct npheap *heap, uint64_t key);
  * @key: 0 to NPHEAP_KEY_MAX
  *
  * For an administrator.  The next to take it gets -EOWNERDEAD, and the holder
- * -EPERM when it gives the lock back.
+ * -EPERM when it gives the lock back.  Also makes a key usable again that gives
+ * -ENOTRECOVERABLE.
  *
  * Return: 0, or -EPERM (needs CAP_SYS_ADMIN), -EBADF or -EOVERFLOW.
  */

@@ -518,7 +518,7 @@ static void threads_attach_while_objects_come_and_go(void **state)
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL,
 						attach_and_look, &crowd), 0);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 10; i++) {
 		usleep(100000);
 		/* A fork in the midst of it. */
 		expect_exit(spawn(attach_as_a_child, NULL), 0);

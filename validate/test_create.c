@@ -973,7 +973,7 @@ static void users_without_room_hinder_nobody(void **state)
 	for (i = 0; i < 2; i++)
 		pids[i] = spawn(ask_for_too_much, &rivals);
 	gate_wait(&rivals.gates[0], 2);
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 1000; i++) {
 		assert_int_equal(create(rivals.key + 1, 30 * page, 0), 0);
 		delete(rivals.key + 1);
 	}
@@ -1231,7 +1231,7 @@ static long long slab_used(const char *name)
 	return used;
 }
 
-#define THOUSANDS 5
+#define THOUSANDS 3
 
 static void create_and_delete_all(uint64_t key)
 {

@@ -248,7 +248,7 @@ enum { TOO_SLOW = 3 };
 static int touch_objects(void *arg)
 {
 	uint64_t key = *(uint64_t *)arg;
-	long long limit = now_ms() + 25000;
+	long long limit = now_ms() + 12000;
 	/* Records that others have used count, too. */
 	int others = heap_stat("locks");
 	int i;

@@ -401,9 +401,7 @@ void judge(struct tally *tally, unsigned long point, long long locks)
 
 void scene_new(void)
 {
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
+	scene = share(sizeof(*scene));
 	key = test_key();
 	orders = 0;
 	ledger = map_key(key, page);
@@ -416,8 +414,7 @@ void scene_new(void)
 
 void scene_free(void)
 {
-	kill(rival, SIGKILL);
-	expect_signal(rival, SIGKILL);
+	kill_and_reap(rival);
 	munmap(ledger, page);
 	munmap(scene, sizeof(*scene));
 	npheap_delete(dev, key);

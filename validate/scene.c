@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What scene.h promises. */
 #include <sched.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -13,9 +14,7 @@ void scene_new(void)
 {
 	if (!heap)
 		heap = open_heap(0);
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
+	scene = share(sizeof(*scene));
 	scene->key = test_key();
 	scene->result = -1;
 }
@@ -125,6 +124,15 @@ int take_warm(int fd)
 	       npheap_lock(fd, scene->key);
 }
 
+void assert_free(uint64_t key)
+{
+	long long contended = heap_stat("lock_contended");
+
+	assert_int_equal(lock(key), 0);
+	assert_int_equal(heap_stat("lock_contended"), contended);
+	assert_int_equal(unlock(key), 0);
+}
+
 void assert_recovered(void)
 {
 	assert_int_equal(try(scene->key), -EOWNERDEAD);
@@ -171,12 +179,6 @@ pid_t start_asleep(int (*body)(void *arg), void *arg)
 	return pid;
 }
 
-void kill_and_reap(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
-}
-
 int hold(void *arg)
 {
 	(void)arg;
@@ -195,6 +197,15 @@ int hold_shared(void *arg)
 	gate_add(&scene->started, 1);
 	gate_wait(&scene->go, 1);
 	child_check(!npheap_release(heap, scene->key));
+	return 0;
+}
+
+int wait_for_it(void *arg)
+{
+	(void)arg;
+	gate_add(&scene->started, 1);
+	child_check(!lock(scene->key));
+	child_check(!unlock(scene->key));
 	return 0;
 }
 
@@ -246,6 +257,50 @@ pid_t clone_files(int (*body)(void *arg), void *arg)
 	if (!pid)
 		_exit(body(arg));
 	return pid;
+}
+
+/* A signal after @point instructions; 0 where there are not so many. */
+static int interrupt_at(int (*body)(void *arg), void *arg, unsigned long point)
+{
+	pid_t pid = spawn(body, arg);
+	int status;
+
+	scene->signals.value = 0;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (point-- && WIFSTOPPED(status)) {
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, 0), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	if (!WIFSTOPPED(status)) {
+		assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+		return 0;
+	}
+	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1), 0);
+	expect_exit(pid, 0);
+	assert_int_equal(scene->signals.value, 1);
+	return 1;
+}
+
+#define STRIDE 16
+
+/* Every STRIDE-th, those behind them, and so on, while there is time. */
+void interrupt_everywhere(int (*body)(void *arg), void *arg, long long ms)
+{
+	unsigned long first, point, points = 0;
+	long long limit = now_ms() + ms;
+	cpu_set_t before;
+
+	use_one_cpu(&before);
+	for (first = 0; first < STRIDE; first++)
+		for (point = first; now_ms() < limit || points <= STRIDE;
+		     point += STRIDE) {
+			if (!interrupt_at(body, arg, point))
+				break;
+			points++;
+		}
+	sched_setaffinity(0, sizeof(before), &before);
+	printf("# a handler at %lu points\n", points);
+	assert_true(points > STRIDE);
 }
 
 /* ----------------------------------------------------------- the table -- */

@@ -71,6 +71,9 @@ void warm(uint64_t key);
 /** Takes the scene's lock with the table alone: it has had it before. */
 int take_warm(int fd);
 
+/** The lock is free: who takes it by the classic call does not wait. */
+void assert_free(uint64_t key);
+
 /** The scene's lock is free, and marked, and that without waiting. */
 void assert_recovered(void);
 
@@ -86,11 +89,12 @@ pid_t start(int (*body)(void *arg), void *arg);
 /** As start(), until it sleeps in the call that follows. */
 pid_t start_asleep(int (*body)(void *arg), void *arg);
 
-void kill_and_reap(pid_t pid);
-
 /** Bodies of children that hold the scene's lock until "go". */
 int hold(void *arg);
 int hold_shared(void *arg);
+
+/** One that waits for it, by the classic calls. */
+int wait_for_it(void *arg);
 
 /** One that waits for it, with the flags in @arg, and says what it was told. */
 int wait_and_report(void *arg);
@@ -103,6 +107,14 @@ pid_t clone_vm(int (*body)(void *arg), void *stack, int flags);
 
 /** Shares the table of descriptors, but not the memory. */
 pid_t clone_files(int (*body)(void *arg), void *arg);
+
+/**
+ * Runs @body(@arg) in children, and sends each a SIGUSR1 after another number
+ * of instructions, for @ms milliseconds, but at some points in any case.
+ * @body sets a handler, which counts in scene->signals, and then calls
+ * stop_for_parent(): from there on it is interrupted.
+ */
+void interrupt_everywhere(int (*body)(void *arg), void *arg, long long ms);
 
 /* ----------------------------------------------------------- the table -- */
 

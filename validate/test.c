@@ -5,6 +5,8 @@
 #include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -106,6 +108,14 @@ int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
 	begun = 0;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return _cmocka_run_group_tests(name, tests, count, NULL, NULL) ? 1 : 0;
+}
+
+void bind_now(char **argv)
+{
+	if (getenv("LD_BIND_NOW"))
+		return;
+	setenv("LD_BIND_NOW", "1", 1);
+	execv("/proc/self/exe", argv);
 }
 
 void test_assert_errno(long result, int expected, const char *call,
@@ -241,9 +251,91 @@ void expect_signal(pid_t pid, int sig)
 		fail_status(got, "signal", sig);
 }
 
+void kill_and_reap(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	expect_signal(pid, SIGKILL);
+}
+
+int works(int (*body)(void *arg))
+{
+	return !wait_for(spawn(body, NULL));
+}
+
 void expect_death(int (*body)(void *arg), void *arg, int sig)
 {
 	expect_signal(spawn(body, arg), sig);
+}
+
+void stop_for_parent(void)
+{
+	child_check(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	raise(SIGSTOP);
+}
+
+int be_traced(void *arg)
+{
+	stop_for_parent();
+	return *(char *)arg;
+}
+
+void use_one_cpu(cpu_set_t *before)
+{
+	cpu_set_t one;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+union control {
+	struct cmsghdr align;
+	char buffer[CMSG_SPACE(sizeof(int))];
+};
+
+void send_fd(int socket, int fd)
+{
+	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
+	union control control = { 0 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(socket, &msg, 0), 1);
+}
+
+int receive_fd(int socket)
+{
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	union control control = { 0 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+void *share(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail_test("mmap of shared memory: %s", strerror(errno));
+	return p;
 }
 
 long long read_number(const char *path)
@@ -259,6 +351,30 @@ long long read_number(const char *path)
 	if (fields != 1)
 		fail_test("%s: no number", path);
 	return number;
+}
+
+long long number_in(const char *path, const char *section, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	int found = !section;
+	long long value = -1;
+	char line[512];
+
+	if (!file)
+		fail_test("%s: %s", path, strerror(errno));
+	while (value < 0 && fgets(line, sizeof(line), file)) {
+		if (!found)
+			found = !strncmp(line, section, strlen(section));
+		else if (!strncmp(line, name, strlen(name)))
+			value = atoll(line + strlen(name));
+	}
+	fclose(file);
+	return value;
+}
+
+long long number_after(const char *path, const char *name)
+{
+	return number_in(path, NULL, name);
 }
 
 int write_text(const char *path, const char *text)
@@ -282,28 +398,24 @@ long long heap_stat(const char *name)
 	return read_number(path);
 }
 
-void heap_set(const char *name, long long value)
+int heap_write(const char *name, long long value)
 {
 	char path[128], text[32];
 
 	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
 	snprintf(text, sizeof(text), "%lld", value);
-	assert_int_equal(write_text(path, text), 0);
+	return write_text(path, text);
+}
+
+void heap_set(const char *name, long long value)
+{
+	assert_int_equal(heap_write(name, value), 0);
 	assert_int_equal(heap_stat(name), value);
 }
 
 long long available_bytes(void)
 {
-	FILE *file = fopen("/proc/meminfo", "re");
-	long long kilobytes = 0;
-	char line[128];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %lld", &kilobytes) == 1)
-			break;
-	fclose(file);
-	return kilobytes * 1024;
+	return number_after("/proc/meminfo", "MemAvailable:") * 1024;
 }
 
 /* Lines of the table of locks; which lists no idle ones. */
@@ -359,6 +471,34 @@ long size_by_ioctl(uint64_t key)
 	return ioctl(dev, NPHEAP_IOCTL_GETSIZE, &cmd) < 0 ? -1 : (long)cmd.size;
 }
 
+long syscall32(long nr, long a, long b, long c)
+{
+#ifdef __x86_64__
+	asm volatile("int $0x80"
+		     : "+a"(nr)
+		     : "b"(a), "c"(b), "d"(c)
+		     : "memory", "cc", "r8", "r9", "r10", "r11");
+	return (int)nr;
+#else
+	(void)nr, (void)a, (void)b, (void)c;
+	return -ENOSYS;
+#endif
+}
+
+static int call_getpid32(void *arg)
+{
+	(void)arg;
+	return syscall32(20, 0, 0, 0) == getpid() ? 0 : 1;
+}
+
+void need_syscall32(void)
+{
+	if (works(call_getpid32))
+		return;
+	printf("# this kernel runs no 32-bit system calls\n");
+	skip();
+}
+
 struct npheap_cmd garbage_cmd(uint64_t offset)
 {
 	struct npheap_cmd cmd;
@@ -376,12 +516,7 @@ static void futex(struct gate *gate, int op, uint32_t value)
 
 struct gate *gate_new(void)
 {
-	void *p = mmap(NULL, sizeof(struct gate), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		fail_test("mmap of a gate: %s", strerror(errno));
-	return p;
+	return share(sizeof(struct gate));
 }
 
 void gate_add(struct gate *gate, uint32_t n)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -46,6 +47,12 @@ extern int dev;
 /** Runs a program's table with TAP on standard output; the exit status. */
 #define test_main(table) test_run(#table, (table), sizeof(table) / sizeof((table)[0]))
 int test_run(const char *name, const struct CMUnitTest *tests, size_t count);
+
+/**
+ * Starts the program again where the dynamic linker would work at first calls:
+ * that is no part of any operation whose instructions are counted or stepped.
+ */
+void bind_now(char **argv);
 
 /* Fixtures of TEST(): a time limit, and the time taken as a TAP comment. */
 int test_begin(void **state);
@@ -84,11 +91,43 @@ void expect_exit(pid_t pid, int status);
 /** Waits for @pid; asserts that @sig killed it. */
 void expect_signal(pid_t pid, int sig);
 
+void kill_and_reap(pid_t pid);
+
+/** True if a child that runs @body exits with 0: what this kernel can do. */
+int works(int (*body)(void *arg));
+
 /** Runs @body in a child of its own and expects @sig to kill it. */
 void expect_death(int (*body)(void *arg), void *arg, int sig);
 
+/** The beginning of a traced child: it stops until its parent lets it go on. */
+void stop_for_parent(void);
+
+/** A body: stops, and returns the byte that @arg points to then. */
+int be_traced(void *arg);
+
+/**
+ * Keeps this process and its children on one processor; @before is where it
+ * was allowed to run.  Steps and hand-overs then take the same path each time,
+ * and are far quicker where a hypervisor shares the processors.
+ */
+void use_one_cpu(cpu_set_t *before);
+
+/** Passes a descriptor through a socket of AF_UNIX; receive_fd(): it, or -1. */
+void send_fd(int socket, int fd);
+int receive_fd(int socket);
+
+/** Zeroed memory that parent and children share; fails the test. */
+void *share(size_t size);
+
 /** The number in the file @path, for sysfs and cgroup files. */
 long long read_number(const char *path);
+
+/**
+ * The number after @name, with which a line of the file @path begins; -1 where
+ * there is none.  number_in(): of those after a line that begins with @section.
+ */
+long long number_after(const char *path, const char *name);
+long long number_in(const char *path, const char *section, const char *name);
 
 /** Writes @text to the file @path; 0 or -errno. */
 int write_text(const char *path, const char *text);
@@ -96,7 +135,10 @@ int write_text(const char *path, const char *text);
 /** A value of /sys/class/misc/npheap, for example stat("objects"). */
 long long heap_stat(const char *name);
 
-/** Sets one that can be written, a limit, and asserts that it is that then. */
+/** Writes one that can be written, a limit; 0 or -errno. */
+int heap_write(const char *name, long long value);
+
+/** The same, and asserts that it is that then. */
 void heap_set(const char *name, long long value);
 
 /** MemAvailable of /proc/meminfo, in bytes. */
@@ -115,6 +157,13 @@ long long locks_not_idle(void);
 int lock_by_ioctl(uint64_t key);
 int unlock_by_ioctl(uint64_t key);
 long size_by_ioctl(uint64_t key);
+
+/**
+ * A system call as a 32-bit program makes it: 0 and more, or -errno; and what
+ * skips the test where the kernel takes none.
+ */
+long syscall32(long nr, long a, long b, long c);
+void need_syscall32(void);
 
 /** A command whose fields, but for the offset, hold what a stack would. */
 struct npheap_cmd garbage_cmd(uint64_t offset);

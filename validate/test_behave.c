@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <sys/utsname.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1UL << 20)
 #define HUGE (2 * MIB)
@@ -16,46 +16,11 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void drop(void *p, size_t size, uint64_t key)
-{
-	unmap(p, size);
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
-
 /* Of @size bytes, but one page longer than its object. */
 static char *map_past_the_end(uint64_t key, size_t size)
 {
 	unmap(map_key(key, size - page), size - page);
 	return map_key(key, size);
-}
-
-static int is_filled(const void *p, int byte, size_t size)
-{
-	const char *c = p;
-
-	return c[0] == (char)byte && !memcmp(c, c + 1, size - 1);
-}
-
-/* How many of the pages are in this process's page tables. */
-static size_t count_present(const char *p, size_t pages)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	uint64_t *entries = calloc(pages, sizeof(*entries));
-	size_t i, n = 0;
-
-	assert_non_null(entries);
-	assert_int_equal(pread(fd, entries, pages * 8, (uintptr_t)p / page * 8),
-			 pages * 8);
-	for (i = 0; i < pages; i++)
-		n += entries[i] >> 63;
-	free(entries);
-	close(fd);
-	return n;
 }
 
 static int in_own_machine(void)
@@ -176,13 +141,6 @@ static void behave_core_has_the_object_if_asked(void **state)
 
 /* -------------------------------------------------------------- debuggers */
 
-static int be_traced(void *arg)
-{
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-	raise(SIGSTOP);
-	return *(char *)arg;
-}
-
 /* A debugger's accesses end where the process's own end. */
 static void behave_debugger_stops_at_the_end(void **state)
 {
@@ -235,8 +193,7 @@ static void behave_process_vm_stops_at_the_end(void **state)
 	assert_in_range(process_vm_writev(pid, &local, 1, &across, 1, 0), 1,
 			32);
 	assert_int_equal(p[page - 32], 'b');
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	drop(p, 2 * page, key);
 }
 
@@ -304,24 +261,9 @@ static void behave_fixed_noreplace_replaces_nothing(void **state)
 
 /* ------------------------------------------------------------------- mlock */
 
-/* The number after "NAME:" in /proc/self/status, in KiB. */
-static long status_field(const char *name)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[256];
-	long value = -1;
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)))
-			value = atol(line + strlen(name));
-	fclose(file);
-	return value;
-}
-
 static void behave_map_locked_is_populated_and_counted(void **state)
 {
-	long before = status_field("VmLck:");
+	long before = number_after("/proc/self/status", "VmLck:");
 	uint64_t key = test_key();
 	size_t pages = 40;
 	char *p = mmap(NULL, pages * page, PROT_READ | PROT_WRITE,
@@ -329,11 +271,11 @@ static void behave_map_locked_is_populated_and_counted(void **state)
 
 	(void)state;
 	assert_ptr_not_equal(p, MAP_FAILED);
-	assert_int_equal(status_field("VmLck:"),
+	assert_int_equal(number_after("/proc/self/status", "VmLck:"),
 			 before + (long)(pages * page / 1024));
 	assert_int_equal(count_present(p, pages), pages);
 	drop(p, pages * page, key);
-	assert_int_equal(status_field("VmLck:"), before);
+	assert_int_equal(number_after("/proc/self/status", "VmLck:"), before);
 }
 
 static int lock_all_future(void *arg)
@@ -343,10 +285,10 @@ static int lock_all_future(void *arg)
 	char *p;
 
 	child_check(mlockall(MCL_FUTURE) == 0);
-	before = status_field("VmLck:");
+	before = number_after("/proc/self/status", "VmLck:");
 	p = npheap_alloc(dev, key, 20 * page);
 	child_check(p != MAP_FAILED);
-	child_check(status_field("VmLck:") ==
+	child_check(number_after("/proc/self/status", "VmLck:") ==
 		    before + (long)(20 * page / 1024));
 	child_check(count_present(p, 20) == 20);
 	return 0;
@@ -400,11 +342,6 @@ static void behave_mincore_tells_what_is_there(void **state)
 }
 
 /* ---------------------------------------------------------- mapping ahead */
-
-static int has_huge_pages(void)
-{
-	return !access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK);
-}
 
 /* At an address that is a multiple of @align, and @offset. */
 static char *map_aligned(uint64_t key, size_t size, size_t align,

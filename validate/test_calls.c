@@ -14,19 +14,15 @@
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 
-#include "test.h"
+#include "scene.h"
 
-#define STACK_SIZE 65536
 /* By then the library has noticed whatever became better. */
 #define SOON 200
 /* At most one new attempt in so many calls, of which there are two kinds. */
 #define SELDOM 32
 
-/* What the traced child and its parent share. */
-struct scene {
-	uint64_t key;
-	struct gate started;
-	struct gate go;
+/* What the traced child and its parent share besides. */
+struct account {
 	/* The child asks for these ... */
 	volatile int counting;
 	volatile int hide_table;
@@ -36,41 +32,22 @@ struct scene {
 	volatile unsigned long binds;
 };
 
-static struct scene *scene;
-
-static void scene_new(void)
-{
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
-	scene->key = test_key();
-}
-
-static void scene_free(void)
-{
-	munmap(scene, sizeof(*scene));
-}
+static struct account *account;
 
 /* -------------------------------------------------------------- counting -- */
 
-static void stop_for_parent(void)
-{
-	child_check(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-	raise(SIGSTOP);
-}
-
 static void begin_count(void)
 {
-	scene->calls = 0;
-	scene->joins = 0;
-	scene->binds = 0;
-	scene->counting = 1;
+	account->calls = 0;
+	account->joins = 0;
+	account->binds = 0;
+	account->counting = 1;
 }
 
 static unsigned long end_count(void)
 {
-	scene->counting = 0;
-	return scene->calls;
+	account->counting = 0;
+	return account->calls;
 }
 
 /* The child is told that there are no records in the table. */
@@ -85,13 +62,13 @@ static void hide_table(pid_t pid, unsigned long join)
 
 static void at_entry(const struct __ptrace_syscall_info *info)
 {
-	if (!scene->counting)
+	if (!account->counting)
 		return;
-	scene->calls++;
+	account->calls++;
 	if (info->entry.nr != SYS_ioctl)
 		return;
-	scene->joins += info->entry.args[1] == NPHEAP_IOC_JOIN;
-	scene->binds += info->entry.args[1] == NPHEAP_IOC_BIND;
+	account->joins += info->entry.args[1] == NPHEAP_IOC_JOIN;
+	account->binds += info->entry.args[1] == NPHEAP_IOC_BIND;
 }
 
 /* Both stops of a system call come here, the first of them first. */
@@ -106,7 +83,7 @@ static void at_system_call(pid_t pid)
 		at_entry(&info);
 		join = info.entry.args[1] == NPHEAP_IOC_JOIN ?
 		       info.entry.args[2] : 0;
-	} else if (join && scene->hide_table) {
+	} else if (join && account->hide_table) {
 		hide_table(pid, join);
 	}
 }
@@ -152,9 +129,9 @@ static void check_by_ioctl(int fd)
 	begin_count();
 	child_check(!pairs(fd, SOON));
 	end_count();
-	child_check(scene->calls >= 2 * SOON);
-	child_check(scene->calls <= 2 * SOON + 2 * attempts);
-	child_check(scene->joins + scene->binds <= attempts);
+	child_check(account->calls >= 2 * SOON);
+	child_check(account->calls <= 2 * SOON + 2 * attempts);
+	child_check(account->joins + account->binds <= attempts);
 }
 
 static void check_fast_soon(int fd)
@@ -174,7 +151,7 @@ static int use_table(void *arg)
 	begin_count();
 	child_check(!pairs(dev, 1));
 	end_count();
-	child_check(scene->joins == 1 && scene->binds == 1);
+	child_check(account->joins == 1 && account->binds == 1);
 	begin_count();
 	child_check(!pairs(dev, SOON));
 	child_check(end_count() == 0);
@@ -202,9 +179,9 @@ static int read_only(void *arg)
 	for (i = 0; i < SOON; i++)
 		child_check(npheap_getsize(fd, scene->key) == 0);
 	end_count();
-	child_check(scene->calls >= SOON);
-	child_check(scene->calls <= SOON + SOON / SELDOM);
-	child_check(scene->joins && scene->joins <= SOON / SELDOM);
+	child_check(account->calls >= SOON);
+	child_check(account->calls <= SOON + SOON / SELDOM);
+	child_check(account->joins && account->joins <= SOON / SELDOM);
 	child_check(npheap_lock(fd, scene->key) == -1 && errno == EBADF);
 	/* Another descriptor has nothing to do with it ... */
 	begin_count();
@@ -246,9 +223,7 @@ static int share_memory(void *arg)
 	(void)arg;
 	stop_for_parent();
 	child_check(!pairs(dev, 1));
-	pid = clone(stay_until_told, stack + STACK_SIZE, CLONE_VM | SIGCHLD,
-		    NULL);
-	child_check(pid > 0);
+	pid = clone_vm(stay_until_told, stack, 0);
 	check_by_ioctl(dev);
 	gate_add(&scene->go, 1);
 	child_check(waitpid(pid, NULL, 0) == pid);
@@ -312,17 +287,17 @@ static int lack_memory_and_fork(void *arg)
 
 	(void)arg;
 	allow_memory(page);
-	child_check(!npheap_lock(dev, scene->key));
+	child_check(!lock(scene->key));
 	pid = fork();
 	if (!pid) {
-		child_check(npheap_unlock(dev, scene->key) == -1);
+		child_check(unlock(scene->key) == -1);
 		child_check(errno == EPERM);
-		child_check(!npheap_lock(dev, scene->key + 1));
-		child_check(!npheap_unlock(dev, scene->key + 1));
+		child_check(!lock(scene->key + 1));
+		child_check(!unlock(scene->key + 1));
 		_exit(0);
 	}
 	child_check(waitpid(pid, &status, 0) == pid && !status);
-	child_check(!npheap_unlock(dev, scene->key));
+	child_check(!unlock(scene->key));
 	return 0;
 }
 
@@ -338,15 +313,15 @@ static int lack_record(void *arg)
 {
 	(void)arg;
 	stop_for_parent();
-	scene->hide_table = 1;
+	account->hide_table = 1;
 	check_by_ioctl(dev);
-	child_check(scene->binds > 1 && scene->joins == 1);
-	child_check(!npheap_lock(dev, scene->key));
-	child_check(npheap_lock(dev, scene->key) == -1 && errno == EDEADLK);
-	child_check(!npheap_unlock(dev, scene->key));
-	child_check(npheap_unlock(dev, scene->key) == -1 && errno == EPERM);
+	child_check(account->binds > 1 && account->joins == 1);
+	child_check(!lock(scene->key));
+	child_check(lock(scene->key) == -1 && errno == EDEADLK);
+	child_check(!unlock(scene->key));
+	child_check(unlock(scene->key) == -1 && errno == EPERM);
 	child_check(npheap_getsize(dev, scene->key) == 0);
-	scene->hide_table = 0;
+	account->hide_table = 0;
 	/* It joins again, and will find the record in the table. */
 	child_check(!close(dup(dev)));
 	check_fast_soon(dev);
@@ -364,37 +339,14 @@ static void calls_on_a_key_whose_record_is_not_mapped(void **state)
 
 /* ------------------------------------------------- looks at a lock, counted */
 
-static struct npheap *heap;
-
-static int hold(void *arg)
-{
-	(void)arg;
-	child_check(!npheap_lock(dev, scene->key));
-	gate_add(&scene->started, 1);
-	gate_wait(&scene->go, 1);
-	child_check(!npheap_unlock(dev, scene->key));
-	return 0;
-}
-
-static int wait_for_it(void *arg)
-{
-	(void)arg;
-	gate_add(&scene->started, 1);
-	child_check(!npheap_lock(dev, scene->key));
-	child_check(!npheap_unlock(dev, scene->key));
-	return 0;
-}
-
 /* Waits, until it is killed. */
 static int take_in_vain(void *arg)
 {
 	(void)arg;
 	/* So that nothing is to be found out in the call that is counted. */
-	child_check(!npheap_open(NULL, 0, &heap));
-	child_check(npheap_acquire_with(heap, scene->key, NPHEAP_TRY,
-					NPHEAP_FOREVER) == -EBUSY);
+	child_check(try(scene->key) == -EBUSY);
 	stop_for_parent();
-	scene->counting = 1;
+	account->counting = 1;
 	npheap_acquire(heap, scene->key);
 	return 1;
 }
@@ -420,13 +372,12 @@ static long steps_in_vain(void)
 	long steps = 0;
 	int status;
 
-	scene->counting = 0;
+	account->counting = 0;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSTOPPED(status));
 	while (step(pid))
-		steps += scene->counting;
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+		steps += account->counting;
+	kill_and_reap(pid);
 	return steps;
 }
 
@@ -441,12 +392,9 @@ static void lock_that_is_held_is_looked_at(void **state)
 
 	(void)state;
 	scene_new();
-	holder = spawn(hold, NULL);
-	gate_wait(&scene->started, 1);
+	holder = start(hold, NULL);
 	alone = steps_in_vain();
-	waiter = spawn(wait_for_it, NULL);
-	gate_wait(&scene->started, 2);
-	assert_true(wait_asleep(waiter));
+	waiter = start_asleep(wait_for_it, NULL);
 	behind = steps_in_vain();
 	gate_add(&scene->go, 1);
 	expect_exit(holder, 0);
@@ -464,13 +412,13 @@ static void lock_that_is_held_is_looked_at(void **state)
 
 /* So long for all points together. */
 #define POINTS_MS 4000
-#define STRIDE 16
 
 static void lock_in_handler(int sig)
 {
 	(void)sig;
-	child_check(!npheap_lock(dev, scene->key + 1));
-	child_check(!npheap_unlock(dev, scene->key + 1));
+	child_check(!lock(scene->key + 1));
+	child_check(!unlock(scene->key + 1));
+	gate_add(&scene->signals, 1);
 }
 
 static int call_first(void *arg)
@@ -484,43 +432,11 @@ static int call_first(void *arg)
 	return 0;
 }
 
-/* A signal after @point instructions; false where there are not so many. */
-static int interrupt_first_call(unsigned long point)
-{
-	pid_t pid = spawn(call_first, NULL);
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	while (point-- && WIFSTOPPED(status)) {
-		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, 0), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-	}
-	if (!WIFSTOPPED(status)) {
-		assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
-		return 0;
-	}
-	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1), 0);
-	expect_exit(pid, 0);
-	return 1;
-}
-
-/* Every STRIDE-th, those behind them, and so on, while there is time; but some. */
 static void first_call_may_be_a_handlers(void **state)
 {
-	long long limit = now_ms() + POINTS_MS;
-	unsigned long first, point, points = 0;
-
 	(void)state;
 	scene_new();
-	for (first = 0; first < STRIDE; first++)
-		for (point = first; now_ms() < limit || points <= STRIDE;
-		     point += STRIDE) {
-			if (!interrupt_first_call(point))
-				break;
-			points++;
-		}
-	printf("# a handler at %lu points\n", points);
-	assert_true(points > STRIDE);
+	interrupt_everywhere(call_first, NULL, POINTS_MS);
 	scene_free();
 }
 
@@ -535,24 +451,12 @@ static const struct CMUnitTest tests[] = {
 	TEST(first_call_may_be_a_handlers),
 };
 
-/* Stops and goes are slow from one processor to another. */
-static void use_one_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	sched_setaffinity(0, sizeof(one), &one);
-}
-
 int main(int argc, char **argv)
 {
 	(void)argc;
-	/* The dynamic linker's work at a first call is none of the library's. */
-	if (!getenv("LD_BIND_NOW")) {
-		setenv("LD_BIND_NOW", "1", 1);
-		execv("/proc/self/exe", argv);
-	}
-	use_one_cpu();
+	bind_now(argv);
+	/* Stops and goes are slow from one processor to another. */
+	use_one_cpu(&(cpu_set_t){ 0 });
+	account = share(sizeof(*account));
 	return test_main(tests);
 }

@@ -3,86 +3,15 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1ULL << 20)
-#define SYSFS "/sys/class/misc/npheap/"
 #define SPARSE NPHEAP_CREATE_SPARSE
 
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-	long long sparse;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-		.sparse = heap_stat("sparse_bytes"),
-	};
-}
-
-/* What came since @before, and nothing else. */
-static void assert_more(struct usage before, long long bytes,
-			long long deleted, long long objects, long long sparse)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes - before.bytes, bytes);
-	assert_int_equal(now.deleted - before.deleted, deleted);
-	assert_int_equal(now.objects - before.objects, objects);
-	assert_int_equal(now.sparse - before.sparse, sparse);
-}
-
-static void assert_usage(struct usage before)
-{
-	assert_more(before, 0, 0, 0, 0);
-}
-
-/* The limits as they were before the first test. */
-static const char *const limits[] = {
-	"max_bytes", "max_objects", "max_sparse_bytes",
-	"max_user_bytes", "max_user_objects", "max_user_sparse_bytes",
-	"max_user_locks",
-};
-
-#define NR_LIMITS (sizeof(limits) / sizeof(limits[0]))
-
-static long long initial[NR_LIMITS];
-
-static int write_limit(const char *name, long long limit)
-{
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), SYSFS "%s", name);
-	snprintf(text, sizeof(text), "%lld", limit);
-	return write_text(path, text);
-}
-
-static void set_limit(const char *name, long long limit)
-{
-	assert_int_equal(write_limit(name, limit), 0);
-	assert_int_equal(heap_stat(name), limit);
-}
-
-static int limits_end(void **state)
-{
-	size_t i;
-
-	for (i = 0; i < NR_LIMITS; i++)
-		write_limit(limits[i], initial[i]);
-	return test_end(state);
-}
-
-#define LIMIT_TEST(function) \
-	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
+/* The limit as it was before the first test. */
+static long long max_bytes;
 
 static struct npheap_create item(uint64_t key, uint64_t size, uint32_t flags)
 {
@@ -108,30 +37,6 @@ static int create_many(const struct npheap_create *items, uint32_t count)
 	};
 
 	return ioctl(dev, NPHEAP_IOC_CREATE_MANY, &args);
-}
-
-static void delete(uint64_t key)
-{
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static long long number_after(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "re");
-	char line[256];
-	long long value = -1;
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)))
-			value = atoll(line + strlen(name));
-	fclose(file);
-	return value;
 }
 
 /* --------------------------------------------------------------- creation */
@@ -249,17 +154,17 @@ static void create_meets_the_limits(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + 4 * page);
+	heap_set("max_bytes", before.bytes + 4 * page);
 	assert_errno(create(key, 5 * page, 0), ENOSPC);
 	assert_int_equal(create(key, 4 * page, 0), 0);
 	assert_errno(create(key + 1, page, 0), ENOSPC);
 	assert_more(before, 4 * page, 0, 1, 0);
 	delete(key);
-	set_limit("max_objects", before.objects);
+	heap_set("max_objects", before.objects);
 	assert_errno(create(key, page, 0), ENOSPC);
 	assert_errno(create(key, page, SPARSE), ENOSPC);
-	set_limit("max_bytes", INT64_MAX);
-	set_limit("max_objects", before.objects + 1);
+	heap_set("max_bytes", INT64_MAX);
+	heap_set("max_objects", before.objects + 1);
 	assert_errno(create(key, 1ULL << 45, 0), ENOMEM);
 	assert_usage(before);
 }
@@ -414,7 +319,7 @@ static void create_that_is_killed_leaves_nothing(void **state)
 	int i, complete = 0;
 
 	(void)state;
-	race.size = (initial[0] - before.bytes) / 2 & -page;
+	race.size = (max_bytes - before.bytes) / 2 & -page;
 	for (i = 0; i < 6; i++) {
 		pid_t pid = spawn(create_large, &race);
 
@@ -422,8 +327,7 @@ static void create_that_is_killed_leaves_nothing(void **state)
 		while (heap_stat("bytes") == before.bytes)
 			;
 		usleep(i * 500);
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		kill_and_reap(pid);
 		if (size_by_ioctl(race.key)) {
 			complete++;
 			delete(race.key);
@@ -464,8 +368,7 @@ static void create_many_can_be_killed(void **state)
 	gate_wait(race.ready, 1);
 	while (heap_stat("objects") < before.objects + 10)
 		;
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	created = heap_stat("objects") - before.objects;
 	printf("# %lld of %d were created\n", created, MANY);
 	assert_true(created < MANY);
@@ -595,30 +498,24 @@ static void sparse_objects_take_what_is_touched(void **state)
 	assert_usage(before);
 }
 
-struct touch {
+struct access {
 	volatile char *addr;
-	int write;
+	enum how how;
 };
 
-static int touch(void *arg)
+static int touch_it(void *arg)
 {
-	const struct touch *touch = arg;
+	const struct access *access = arg;
 
-	if (touch->write)
-		*touch->addr = 1;
-	else
-		(void)*touch->addr;
-	return 0;
+	return touch(access->addr, access->how);
 }
 
-static void expect_touch(volatile char *addr, int write, int sig)
+/* Another process, which has not touched it before, gets this signal, or 0. */
+static void expect_touch(volatile char *addr, enum how how, int sig)
 {
-	struct touch what = { addr, write };
+	struct access access = { addr, how };
 
-	if (sig)
-		expect_death(touch, &what, sig);
-	else
-		expect_exit(spawn(touch, &what), 0);
+	expect_exit(spawn(touch_it, &access), sig);
 }
 
 /* To the last page; and what failed can succeed later. */
@@ -631,20 +528,20 @@ static void sparse_objects_get_sigbus_at_the_limit(void **state)
 	int i;
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + 13 * page);
+	heap_set("max_bytes", before.bytes + 13 * page);
 	assert_int_equal(create(key, size, SPARSE), 0);
 	p = map_key(key, size);
 	for (i = 0; i < 13; i++)
 		p[i * page] = 1;
 	assert_more(before, 13 * page, 0, 1, size);
-	expect_touch(p + 13 * page, 1, SIGBUS);
-	expect_touch(p + 13 * page, 0, SIGBUS);
-	expect_touch(p + 63 * page, 0, SIGBUS);
-	expect_touch(p + 12 * page, 1, 0);
+	expect_touch(p + 13 * page, WRITE, SIGBUS);
+	expect_touch(p + 13 * page, READ, SIGBUS);
+	expect_touch(p + 63 * page, READ, SIGBUS);
+	expect_touch(p + 12 * page, WRITE, 0);
 	assert_more(before, 13 * page, 0, 1, size);
-	set_limit("max_bytes", before.bytes + 14 * page);
-	expect_touch(p + 13 * page, 1, 0);
-	expect_touch(p + 14 * page, 1, SIGBUS);
+	heap_set("max_bytes", before.bytes + 14 * page);
+	expect_touch(p + 13 * page, WRITE, 0);
+	expect_touch(p + 14 * page, WRITE, SIGBUS);
 	assert_more(before, 14 * page, 0, 1, size);
 	unmap(p, size);
 	delete(key);
@@ -660,10 +557,10 @@ static void sparse_objects_end_where_they_end(void **state)
 	(void)state;
 	assert_int_equal(create(key, size, SPARSE), 0);
 	p = map_key(key, 4 * MIB);
-	expect_touch(p + size, 0, SIGBUS);
-	expect_touch(p + size, 1, SIGBUS);
-	expect_touch(p + 2 * MIB, 1, SIGBUS);
-	expect_touch(p + size - 1, 1, 0);
+	expect_touch(p + size, READ, SIGBUS);
+	expect_touch(p + size, WRITE, SIGBUS);
+	expect_touch(p + 2 * MIB, WRITE, SIGBUS);
+	expect_touch(p + size - 1, WRITE, 0);
 	unmap(p, 4 * MIB);
 	delete(key);
 }
@@ -674,7 +571,7 @@ static void sparse_bytes_have_a_limit(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_sparse_bytes", before.sparse + 10 * page);
+	heap_set("max_sparse_bytes", before.sparse + 10 * page);
 	assert_errno(create(key, 11 * page, SPARSE), ENOSPC);
 	assert_int_equal(create(key, 6 * page, SPARSE), 0);
 	assert_errno(create(key + 1, 5 * page, SPARSE), ENOSPC);
@@ -749,7 +646,7 @@ static void sparse_objects_are_snapshot_and_shared(void **state)
 	assert_int_equal(shared[0], 0);
 	shared[page] = 2;
 	assert_int_equal(private[page], 2);
-	expect_touch(shared + 2 * page, 1, 0);
+	expect_touch(shared + 2 * page, WRITE, 0);
 	assert_int_equal(private[2 * page], 1);
 	unmap(shared, 16 * page);
 	unmap(private, 16 * page);
@@ -785,7 +682,7 @@ static void sparse_faults_share_the_last_page(void **state)
 	int round, i;
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + page);
+	heap_set("max_bytes", before.bytes + page);
 	for (round = 0; round < 40; round++) {
 		rivals.gates = gate_new();
 		assert_int_equal(create(rivals.key, page, SPARSE), 0);
@@ -847,14 +744,12 @@ static void sparse_faults_race(void **state)
 	}
 }
 
-#define GROUP "/sys/fs/cgroup/npheap-create"
-
 static int fill_as_member(void *arg)
 {
 	const struct filler *filler = arg;
 	size_t i;
 
-	child_check(write_text(GROUP "/cgroup.procs", "0") == 0);
+	child_check(enter_group() == 0);
 	for (i = 0; i < filler->size; i += page)
 		filler->addr[i] = 1;
 	return 0;
@@ -868,13 +763,8 @@ static void sparse_faults_never_call_the_oom_killer(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-	if ((mkdir(GROUP, 0755) && errno != EEXIST) ||
-	    write_text(GROUP "/memory.max", "16777216")) {
-		rmdir(GROUP);
-		printf("# no memory controller of cgroup2\n");
-		skip();
-	}
+	need_group();
+	assert_int_equal(write_text(GROUP "/memory.max", "16M"), 0);
 	assert_int_equal(create(key, filler.size, SPARSE), 0);
 	filler.addr = map_key(key, filler.size);
 	expect_death(fill_as_member, &filler, SIGBUS);
@@ -925,19 +815,19 @@ static void users_have_limits_of_their_own(void **state)
 	char *p;
 
 	(void)state;
-	set_limit("max_user_bytes", 4 * page);
-	set_limit("max_user_sparse_bytes", 6 * page);
-	set_limit("max_user_objects", before.objects + 100);
+	heap_set("max_user_bytes", 4 * page);
+	heap_set("max_user_sparse_bytes", 6 * page);
+	heap_set("max_user_objects", before.objects + 100);
 	expect_death(create_as_user, &key, SIGBUS);
 	assert_more(before, 4 * page, 0, 2, 6 * page);
 	/* It is charged to who created it, whoever touches it. */
 	p = map_key(key + 1, 6 * page);
-	expect_touch(p + 4 * page, 1, SIGBUS);
+	expect_touch(p + 4 * page, WRITE, SIGBUS);
 	/* Another user is not hindered. */
 	assert_int_equal(create(key + 2, 2 * page, SPARSE), 0);
 	/* Nor this one, after it was given more. */
-	set_limit("max_user_bytes", 5 * page);
-	expect_touch(p + 4 * page, 1, 0);
+	heap_set("max_user_bytes", 5 * page);
+	expect_touch(p + 4 * page, WRITE, 0);
 	assert_more(before, 5 * page, 0, 3, 8 * page);
 	unmap(p, 6 * page);
 	delete(key);
@@ -968,8 +858,8 @@ static void users_without_room_hinder_nobody(void **state)
 	int i;
 
 	(void)state;
-	set_limit("max_bytes", before.bytes + 64 * page);
-	set_limit("max_user_bytes", before.bytes + 40 * page);
+	heap_set("max_bytes", before.bytes + 64 * page);
+	heap_set("max_user_bytes", before.bytes + 40 * page);
 	for (i = 0; i < 2; i++)
 		pids[i] = spawn(ask_for_too_much, &rivals);
 	gate_wait(&rivals.gates[0], 2);
@@ -1004,11 +894,11 @@ static void users_have_limits_of_objects(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_user_objects", 2);
+	heap_set("max_user_objects", 2);
 	expect_exit(spawn(create_too_many, &key), 0);
 	assert_usage(before);
 	/* Where the heap's is met, that is what is told. */
-	set_limit("max_objects", before.objects);
+	heap_set("max_objects", before.objects);
 	assert_errno(create(key, page, 0), ENOSPC);
 }
 
@@ -1033,7 +923,7 @@ static void users_have_limits_of_locks(void **state)
 	uint64_t key = test_key();
 
 	(void)state;
-	set_limit("max_user_locks", 2);
+	heap_set("max_user_locks", 2);
 	expect_exit(spawn(lock_too_many, &key), 0);
 	assert_int_equal(locks_in_use(), 0);
 }
@@ -1045,13 +935,13 @@ static void users_have_the_limits_of_the_heap(void **state)
 
 	(void)state;
 	assert_int_equal(heap_stat("max_user_bytes"), limit);
-	set_limit("max_bytes", limit + page);
+	heap_set("max_bytes", limit + page);
 	assert_int_equal(heap_stat("max_user_bytes"), limit + page);
-	set_limit("max_bytes", limit - page);
+	heap_set("max_bytes", limit - page);
 	assert_int_equal(heap_stat("max_user_bytes"), limit - page);
 	assert_int_equal(heap_stat("max_user_locks"), heap_stat("max_locks"));
-	assert_int_equal(write_limit("max_user_bytes", -1), -EINVAL);
-	assert_int_equal(write_text(SYSFS "max_user_bytes",
+	assert_int_equal(heap_write("max_user_bytes", -1), -EINVAL);
+	assert_int_equal(write_text("/sys/class/misc/npheap/max_user_bytes",
 				    "9223372036854775808"), -ERANGE);
 }
 
@@ -1158,7 +1048,7 @@ static void library_does_not_stop_other_threads(void **state)
 	void *p;
 
 	(void)state;
-	crowd.size = (initial[0] - before.bytes) / 2 & -page;
+	crowd.size = (max_bytes - before.bytes) / 2 & -page;
 	assert_int_equal(pthread_create(&thread, NULL, alloc_in_a_thread,
 					&crowd), 0);
 	while (heap_stat("bytes") == before.bytes)
@@ -1360,11 +1250,7 @@ static const struct CMUnitTest create_tests[] = {
 
 int main(void)
 {
-	size_t i;
-
-	/* Those of a user are the heap's own at first, whatever that is. */
-	for (i = 0; i < NR_LIMITS; i++)
-		initial[i] = strncmp(limits[i], "max_user_", 9) ?
-			     heap_stat(limits[i]) : INT64_MAX;
+	limits_keep();
+	max_bytes = heap_stat("max_bytes");
 	return test_main(create_tests);
 }

@@ -14,82 +14,28 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "scene.h"
 
 #define MANY_HELD 10000
-#define STACK_SIZE 65536
 
 extern char **environ;
 
-/* What a test and its children share. */
-struct scene {
-	uint64_t key;
-	struct gate started;
-	struct gate go;
-	_Atomic int result;
-	_Atomic pid_t pid;
-};
-
-static struct scene *scene;
-
-static void scene_new(void)
+/* The calling thread holds it, as the kernel and the library see it. */
+static void assert_still_mine(uint64_t key)
 {
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
-	scene->key = test_key();
-	scene->result = -1;
-}
-
-static void scene_free(void)
-{
-	munmap(scene, sizeof(*scene));
-}
-
-static int lock(uint64_t key)
-{
-	return npheap_lock(dev, key);
-}
-
-static int unlock(uint64_t key)
-{
-	return npheap_unlock(dev, key);
-}
-
-/* It is free already: to take it the caller did not have to wait. */
-static void assert_free(uint64_t key)
-{
-	long long contended = heap_stat("lock_contended");
-
-	assert_int_equal(lock(key), 0);
-	assert_int_equal(heap_stat("lock_contended"), contended);
-	assert_int_equal(unlock(key), 0);
-}
-
-/* The calling thread holds it: only a holder gets this errno. */
-static void assert_mine(uint64_t key)
-{
+	assert_mine(key);
 	assert_errno(lock(key), EDEADLK);
 }
 
 /* ------------------------------------------------- a process holds and ends */
 
-static int hold(void *arg)
+static int hold_and_exit(void *arg)
 {
 	(void)arg;
 	child_check(!lock(scene->key));
 	gate_add(&scene->started, 1);
 	gate_wait(&scene->go, 1);
 	return 0;
-}
-
-static pid_t start_holder(int (*body)(void *arg))
-{
-	uint32_t started = scene->started.value;
-	pid_t pid = spawn(body, NULL);
-
-	gate_wait(&scene->started, started + 1);
-	return pid;
 }
 
 static void death_by_exit_frees(void **state)
@@ -99,7 +45,7 @@ static void death_by_exit_frees(void **state)
 
 	(void)state;
 	scene_new();
-	pid = start_holder(hold);
+	pid = start(hold_and_exit, NULL);
 	assert_errno(unlock(scene->key), EPERM);
 	gate_add(&scene->go, 1);
 	expect_exit(pid, 0);
@@ -115,9 +61,8 @@ static void death_by_sigkill_frees(void **state)
 
 	(void)state;
 	scene_new();
-	pid = start_holder(hold);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	pid = start(hold, NULL);
+	kill_and_reap(pid);
 	assert_free(scene->key);
 	assert_int_equal(heap_stat("lock_recovered"), recovered + 1);
 	scene_free();
@@ -165,10 +110,9 @@ static void death_frees_10000_locks(void **state)
 
 	(void)state;
 	scene_new();
-	pid = start_holder(hold_many);
+	pid = start(hold_many, NULL);
 	assert_int_equal(locks_in_use(), locks + MANY_HELD);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	assert_int_equal(locks_in_use(), locks);
 	assert_int_equal(heap_stat("lock_recovered"), recovered + MANY_HELD);
 	assert_free(scene->key);
@@ -180,16 +124,6 @@ static int hold_and_return(void *arg)
 {
 	(void)arg;
 	return lock(scene->key) ? 1 : 0;
-}
-
-/* CLONE_VM without CLONE_THREAD: a process that shares nothing but memory. */
-static pid_t clone_vm(int (*body)(void *arg), void *stack, int flags)
-{
-	pid_t pid = clone(body, (char *)stack + STACK_SIZE,
-			  CLONE_VM | SIGCHLD | flags, NULL);
-
-	assert_true(pid > 0);
-	return pid;
 }
 
 /* Once waitpid() has returned the lock is free, and not only soon after. */
@@ -222,9 +156,8 @@ static void death_by_sigkill_is_over_when_waitpid_returns(void **state)
 	(void)state;
 	scene_new();
 	for (i = 0; i < 30; i++) {
-		pid = start_holder(hold);
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		pid = start(hold, NULL);
+		kill_and_reap(pid);
 		assert_free(scene->key);
 	}
 	scene_free();
@@ -232,34 +165,16 @@ static void death_by_sigkill_is_over_when_waitpid_returns(void **state)
 
 /* --------------------------------------------------------------- waiters -- */
 
-static int wait_for_it(void *arg)
-{
-	(void)arg;
-	gate_add(&scene->started, 1);
-	child_check(!lock(scene->key));
-	child_check(!unlock(scene->key));
-	return 0;
-}
-
-static pid_t start_waiter(void)
-{
-	pid_t pid = start_holder(wait_for_it);
-
-	assert_true(wait_asleep(pid));
-	return pid;
-}
-
 static void death_of_the_holder_lets_waiters_go_on(void **state)
 {
 	pid_t holder, first, second;
 
 	(void)state;
 	scene_new();
-	holder = start_holder(hold);
-	first = start_waiter();
-	second = start_waiter();
-	kill(holder, SIGKILL);
-	expect_signal(holder, SIGKILL);
+	holder = start(hold, NULL);
+	first = start_asleep(wait_for_it, NULL);
+	second = start_asleep(wait_for_it, NULL);
+	kill_and_reap(holder);
 	expect_exit(first, 0);
 	expect_exit(second, 0);
 	assert_free(scene->key);
@@ -291,13 +206,12 @@ static void death_of_all_waiters_in_any_order(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	for (i = 0; i < CHAIN; i++)
-		pids[i] = start_waiter();
+		pids[i] = start_asleep(wait_for_it, NULL);
 	shuffle(pids, CHAIN);
 	for (i = 0; i < CHAIN; i++) {
-		kill(pids[i], SIGKILL);
-		expect_signal(pids[i], SIGKILL);
+		kill_and_reap(pids[i]);
 	}
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(locks_in_use(), locks + 1);
 	assert_int_equal(unlock(scene->key), 0);
 	assert_int_equal(locks_in_use(), locks);
@@ -326,14 +240,13 @@ static void death_of_one_holder_after_the_other(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	for (i = 0; i < CHAIN; i++) {
-		pids[i] = start_holder(hold_when_granted);
+		pids[i] = start(hold_when_granted, NULL);
 		assert_true(wait_asleep(pids[i]));
 	}
 	assert_int_equal(unlock(scene->key), 0);
 	for (i = 0; i < CHAIN; i++) {
 		gate_wait(&scene->go, i + 1);
-		kill(pids[i], SIGKILL);
-		expect_signal(pids[i], SIGKILL);
+		kill_and_reap(pids[i]);
 	}
 	assert_int_equal(heap_stat("lock_recovered"), recovered + CHAIN);
 	assert_free(scene->key);
@@ -350,7 +263,7 @@ static void death_races_with_the_grant(void **state)
 	scene_new();
 	for (i = 0; i < 30; i++) {
 		assert_int_equal(lock(scene->key), 0);
-		pid = start_waiter();
+		pid = start_asleep(wait_for_it, NULL);
 		if (i & 1)
 			kill(pid, SIGKILL);
 		assert_int_equal(unlock(scene->key), 0);
@@ -481,7 +394,7 @@ static void owner_is_not_a_posix_spawned_program(void **state)
 	assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv,
 				     environ), 0);
 	expect_exit(pid, 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	scene_free();
 }
@@ -545,10 +458,12 @@ static void death_of_the_first_thread_frees(void **state)
 	scene_free();
 }
 
+static _Atomic pid_t waiting;
+
 static void *wait_in_thread(void *arg)
 {
 	(void)arg;
-	scene->pid = gettid();
+	waiting = gettid();
 	gate_add(&scene->started, 1);
 	lock(scene->key);
 	return NULL;
@@ -561,7 +476,7 @@ static int exit_under_a_waiting_thread(void *arg)
 	(void)arg;
 	child_check(!pthread_create(&id, NULL, wait_in_thread, NULL));
 	gate_wait(&scene->started, 1);
-	child_check(wait_asleep(scene->pid));
+	child_check(wait_asleep(waiting));
 	return 0;
 }
 
@@ -572,7 +487,7 @@ static void death_of_the_process_ends_a_waiting_thread(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	expect_exit(spawn(exit_under_a_waiting_thread, NULL), 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	assert_free(scene->key);
 	scene_free();
@@ -601,7 +516,7 @@ static void owner_is_not_a_clone_that_shares_memory(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	expect_exit(clone_vm(try_unlock, stack, CLONE_FILES), 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	/* And the other way round: what it holds ends with it. */
 	expect_exit(clone_vm(hold_and_return, stack, CLONE_FILES), 0);
@@ -618,25 +533,12 @@ static void owner_is_not_a_vfork_child(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	expect_exit(clone_vm(try_unlock, stack, CLONE_VFORK), 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	expect_exit(clone_vm(hold_and_return, stack, CLONE_VFORK), 0);
 	assert_free(scene->key);
 	free(stack);
 	scene_free();
-}
-
-/* Shares the table of descriptors only, as CLONE_FILES alone does. */
-static pid_t clone_files(int (*body)(void *arg))
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
-	assert_true(pid >= 0);
-	if (!pid)
-		_exit(body(NULL));
-	return pid;
 }
 
 static int shared_fd;
@@ -658,13 +560,13 @@ static void death_of_one_that_shares_descriptors_frees(void **state)
 	(void)state;
 	scene_new();
 	shared_fd = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
-	expect_exit(clone_files(lock_by_shared_fd), 0);
+	expect_exit(clone_files(lock_by_shared_fd, NULL), 0);
 	assert_free(scene->key);
 	/* It closes the descriptor for both; the lock is no affair of that. */
 	assert_int_equal(npheap_lock(shared_fd, scene->key), 0);
-	expect_exit(clone_files(close_shared_fd), 0);
+	expect_exit(clone_files(close_shared_fd, NULL), 0);
 	assert_errno(npheap_unlock(shared_fd, scene->key), EBADF);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	scene_free();
 }
@@ -691,15 +593,14 @@ static void owner_keeps_its_locks_when_a_child_ends(void **state)
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
 	expect_exit(spawn(close_and_exit, NULL), 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	expect_exit(spawn(only_exit, NULL), 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	scene->key++;
-	pid = start_holder(hold);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	pid = start(hold, NULL);
+	kill_and_reap(pid);
 	scene->key--;
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	scene_free();
 }
@@ -745,7 +646,7 @@ static void owner_keeps_its_locks_after_close(void **state)
 	(void)state;
 	assert_int_equal(npheap_lock(fd, key), 0);
 	assert_int_equal(close(fd), 0);
-	assert_mine(key);
+	assert_still_mine(key);
 	assert_int_equal(unlock(key), 0);
 }
 
@@ -761,45 +662,8 @@ static void owner_may_unlock_by_a_duplicate(void **state)
 	assert_int_equal(npheap_unlock(fd, key), 0);
 	assert_int_equal(npheap_lock(fd, key), 0);
 	close(fd);
-	assert_mine(key);
+	assert_still_mine(key);
 	assert_int_equal(unlock(key), 0);
-}
-
-union control {
-	struct cmsghdr align;
-	char buffer[CMSG_SPACE(sizeof(int))];
-};
-
-static int send_fd(int socket, int fd)
-{
-	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
-	union control control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(socket, &msg, 0) == 1 ? 0 : -1;
-}
-
-static int receive_fd(int socket)
-{
-	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	union control control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	int fd;
-
-	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
 }
 
 static int use_received_fd(void *arg)
@@ -827,13 +691,13 @@ static void owner_is_not_who_sent_the_descriptor(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
 	assert_int_equal(lock(scene->key), 0);
 	pid = spawn(use_received_fd, &sockets[1]);
-	assert_int_equal(send_fd(sockets[0], dev), 0);
+	send_fd(sockets[0], dev);
 	gate_wait(&scene->started, 1);
 	assert_errno(unlock(scene->key + 1), EPERM);
 	gate_add(&scene->go, 1);
 	expect_exit(pid, 0);
 	assert_free(scene->key + 1);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	close(sockets[0]);
 	close(sockets[1]);
@@ -874,14 +738,6 @@ static int pid_namespaces_work(void *arg)
 	return unshare(CLONE_NEWPID) ? 1 : 0;
 }
 
-static int child_status(int (*body)(void *arg))
-{
-	int status;
-
-	assert_true(waitpid(spawn(body, NULL), &status, 0) > 0);
-	return status;
-}
-
 /* Both are thread 1 of their pid namespace. */
 static void owner_is_one_of_its_pid_namespace(void **state)
 {
@@ -889,12 +745,12 @@ static void owner_is_one_of_its_pid_namespace(void **state)
 	pid_t holder, other;
 
 	(void)state;
-	if (child_status(pid_namespaces_work)) {
+	if (!works(pid_namespaces_work)) {
 		printf("# no pid namespaces\n");
 		skip();
 	}
 	scene_new();
-	holder = spawn(in_new_pid_namespace, hold);
+	holder = spawn(in_new_pid_namespace, hold_and_exit);
 	gate_wait(&scene->started, 1);
 	contended = heap_stat("lock_contended");
 	other = spawn(in_new_pid_namespace, intrude);
@@ -925,15 +781,14 @@ static int kill_a_namespace(void *arg)
 	child_check(!unshare(CLONE_NEWPID));
 	pid = spawn(hold_and_die_in_namespace, NULL);
 	gate_wait(&scene->started, 1);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	return 0;
 }
 
 static void death_of_a_pid_namespace_frees(void **state)
 {
 	(void)state;
-	if (child_status(pid_namespaces_work)) {
+	if (!works(pid_namespaces_work)) {
 		printf("# no pid namespaces\n");
 		skip();
 	}
@@ -967,7 +822,7 @@ static void owner_is_not_the_next_with_its_pid(void **state)
 	(void)state;
 	scene_new();
 	gate_add(&scene->go, 1);
-	pid = start_holder(hold);
+	pid = start(hold_and_exit, NULL);
 	expect_exit(pid, 0);
 	assert_int_equal(lock(scene->key), 0);
 	again = fork_with_pid(pid, try_unlock);
@@ -978,7 +833,7 @@ static void owner_is_not_the_next_with_its_pid(void **state)
 	}
 	assert_int_equal(again, pid);
 	expect_exit(pid, 0);
-	assert_mine(scene->key);
+	assert_still_mine(scene->key);
 	assert_int_equal(unlock(scene->key), 0);
 	/* And what the first one held, the second may lock, not "again". */
 	again = fork_with_pid(pid, hold_and_return);
@@ -1049,8 +904,7 @@ static pid_t *choose_victim(pid_t *pids, unsigned int *seed)
 
 static void kill_and_replace(pid_t *pid)
 {
-	kill(*pid, SIGKILL);
-	expect_signal(*pid, SIGKILL);
+	kill_and_reap(*pid);
 	*pid = spawn(book_keeper, NULL);
 }
 
@@ -1074,8 +928,7 @@ static void death_under_load_breaks_nothing(void **state)
 		gate_wait(&scene->started, progress + 1 + rand_r(&seed) % 8);
 	}
 	for (i = 0; i < WORKERS; i++) {
-		kill(pids[i], SIGKILL);
-		expect_signal(pids[i], SIGKILL);
+		kill_and_reap(pids[i]);
 	}
 	assert_int_equal(ledger->broken, 0);
 	assert_in_range(ledger->repairs, 0, KILLS + WORKERS);

@@ -86,16 +86,6 @@ static void play_with_another(void)
 	scene_free();
 }
 
-static void use_one_cpu(cpu_set_t *before)
-{
-	cpu_set_t one;
-
-	assert_int_equal(sched_getaffinity(0, sizeof(*before), before), 0);
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 static void no_notification_is_lost(void **state)
 {
 	cpu_set_t all;

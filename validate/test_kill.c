@@ -127,8 +127,7 @@ static unsigned long kill_at(struct tally *tally, unsigned long point)
 	unsigned long reached = step_to(pid, point);
 
 	try_to_intrude();
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	judge(tally, reached, locks);
 	return reached;
 }
@@ -150,20 +149,6 @@ static void kill_at_points(struct tally *tally, unsigned long points)
 		}
 }
 
-/*
- * A step costs two switches.  From one processor to another they are faster
- * while both are really there, and much slower when a hypervisor has to share.
- */
-static void pin(cpu_set_t *before)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	sched_getaffinity(0, sizeof(*before), before);
-	sched_setaffinity(0, sizeof(one), &one);
-}
-
 static void kill_everywhere(const struct plan *p)
 {
 	struct tally tally = { 0 };
@@ -173,7 +158,7 @@ static void kill_everywhere(const struct plan *p)
 
 	plan = p;
 	locks = locks_in_use();
-	pin(&before);
+	use_one_cpu(&before);
 	scene_new();
 	points = kill_at(&tally, TO_THE_END);
 	kill_at_points(&tally, points);
@@ -274,8 +259,7 @@ static int interrupt_at(unsigned long point, unsigned long *reached)
 		printf("# handler at point %lu of %s: the key is %sheld, the handler's key is %sheld\n",
 		       *reached, plan->name, is_held(key) ? "" : "not ",
 		       is_held(neighbour) ? "" : "not ");
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	judge(&(struct tally){ 0 }, *reached, locks_in_use());
 	return good;
 }
@@ -321,15 +305,6 @@ static const struct CMUnitTest others[] = {
 	TEST(handler_in_lock),
 	TEST(handler_in_unlock),
 };
-
-/* The dynamic linker's work at a first call is no part of any operation. */
-static void bind_now(char **argv)
-{
-	if (getenv("LD_BIND_NOW"))
-		return;
-	setenv("LD_BIND_NOW", "1", 1);
-	execv("/proc/self/exe", argv);
-}
 
 int main(int argc, char **argv)
 {

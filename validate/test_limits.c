@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a heap may use: its own limits, the machine's memory, memory cgroups. */
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 #include "object.h"
 
 #define MIB (1ULL << 20)
 #define SYSFS "/sys/class/misc/npheap/"
-#define CGROUP "/sys/fs/cgroup"
 
 /* The limits as they were before the first test. */
 static long long max_bytes, max_objects;
@@ -20,26 +18,10 @@ static int write_number(const char *path, long long number)
 	return write_text(path, text);
 }
 
-/* Also after a failure, so that it does not make all others fail. */
-static int limits_end(void **state)
-{
-	write_number(SYSFS "max_bytes", max_bytes);
-	write_number(SYSFS "max_objects", max_objects);
-	return test_end(state);
-}
-
-#define LIMIT_TEST(function) \
-	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
-
 /* An object that no process maps. */
 static void create(uint64_t key, size_t size)
 {
 	unmap(map_key(key, size), size);
-}
-
-static void delete(uint64_t key)
-{
-	assert_int_equal(npheap_delete(dev, key), 0);
 }
 
 static void assert_refused(uint64_t key, size_t size, int reason)
@@ -58,29 +40,14 @@ static long long max(long long a, long long b)
 	return a > b ? a : b;
 }
 
-/* The number after "NAME" in a file of lines that begin like that. */
-static long long field(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "re");
-	char line[256];
-	long long value = -1;
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)))
-			value = atoll(line + strlen(name));
-	fclose(file);
-	return value;
-}
-
 /* -------------------------------------------------------- the heap's own */
 
 static void limits_default_is_a_quarter_of_memory(void **state)
 {
-	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+	long long total = number_after("/proc/meminfo", "MemTotal:") * 1024;
 
 	(void)state;
-	if (field("/sys/module/npheap/parameters/max_bytes", "")) {
+	if (number_after("/sys/module/npheap/parameters/max_bytes", "")) {
 		printf("# the module was loaded with max_bytes\n");
 		skip();
 	}
@@ -410,13 +377,13 @@ static void limits_are_never_exceeded(void **state)
 
 static long long oom_kills(void)
 {
-	return max(0, field("/proc/vmstat", "oom_kill "));
+	return max(0, number_after("/proc/vmstat", "oom_kill "));
 }
 
 /* More than there is, where the heap's limits would allow it. */
 static void limits_end_where_memory_ends(void **state)
 {
-	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+	long long total = number_after("/proc/meminfo", "MemTotal:") * 1024;
 	long long kills = oom_kills();
 	uint64_t key = test_key();
 
@@ -433,7 +400,7 @@ static void limits_end_where_memory_ends(void **state)
 /* The same in steps: something always remains for the rest of the system. */
 static void limits_leave_memory_to_the_system(void **state)
 {
-	long long total = field("/proc/meminfo", "MemTotal:") * 1024;
+	long long total = number_after("/proc/meminfo", "MemTotal:") * 1024;
 	size_t step = available_bytes() / 8 & -page;
 	struct usage before = usage_now();
 	long long kills = oom_kills();
@@ -483,8 +450,7 @@ static int kill_creator(struct race *race, useconds_t delay)
 	while (heap_stat("bytes") == bytes)
 		;
 	usleep(delay);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	return npheap_getsize(dev, race->key) != 0;
 }
 
@@ -529,8 +495,7 @@ static void limits_waiter_of_a_killed_creator_goes_on(void **state)
 	gate_wait(race.ready, 1);
 	waiter = spawn(attach_or_create, &race);
 	gate_wait(race.ready, 2);
-	kill(creator, SIGKILL);
-	expect_signal(creator, SIGKILL);
+	kill_and_reap(creator);
 	expect_exit(waiter, 0);
 	assert_int_equal(npheap_getsize(dev, race.key), race.size);
 	delete(race.key);
@@ -539,41 +504,9 @@ static void limits_waiter_of_a_killed_creator_goes_on(void **state)
 
 /* --------------------------------------------------------- memory cgroups */
 
-#define GROUP CGROUP "/npheap-test"
-
-static int group_new(void)
-{
-	write_text(CGROUP "/cgroup.subtree_control", "+memory");
-	if (mkdir(GROUP, 0755) && errno != EEXIST)
-		return 0;
-	if (access(GROUP "/memory.current", F_OK)) {
-		rmdir(GROUP);
-		return 0;
-	}
-	return 1;
-}
-
-static void need_group(void)
-{
-	if (group_new())
-		return;
-	printf("# no memory controller of cgroup2 in " CGROUP "\n");
-	skip();
-}
-
 static long long group_current(void)
 {
 	return read_number(GROUP "/memory.current");
-}
-
-static long long group_event(const char *name)
-{
-	return field(GROUP "/memory.events", name);
-}
-
-static int enter_group(void)
-{
-	return write_text(GROUP "/cgroup.procs", "0");
 }
 
 struct member {
@@ -668,7 +601,7 @@ static void limits_of_a_cgroup_are_enomem(void **state)
 	need_group();
 	assert_int_equal(write_number(GROUP "/memory.max", 16 * MIB), 0);
 	expect_exit(spawn(exceed_as_member, &member), 0);
-	assert_int_equal(group_event("oom_kill "), 0);
+	assert_int_equal(number_after(GROUP "/memory.events", "oom_kill "), 0);
 	assert_int_equal(npheap_getsize(dev, member.key), member.size / 8);
 	assert_true(group_current() < (long long)(16 * MIB));
 	delete(member.key);
@@ -717,7 +650,7 @@ static void limits_of_a_cgroup_end_growth(void **state)
 	need_group();
 	assert_int_equal(write_number(GROUP "/memory.max", 8 * MIB), 0);
 	expect_exit(spawn(grow_as_member, &member), 0);
-	assert_int_equal(group_event("oom_kill "), 0);
+	assert_int_equal(number_after(GROUP "/memory.events", "oom_kill "), 0);
 	delete(member.key);
 	assert_usage(before);
 	assert_int_equal(rmdir(GROUP), 0);
@@ -746,7 +679,7 @@ static void limits_do_not_charge_who_attaches(void **state)
 	create(member.key, member.size);
 	assert_int_equal(write_number(GROUP "/memory.max", 6 * MIB), 0);
 	expect_exit(spawn(attach_as_member, &member), 0);
-	assert_int_equal(group_event("oom_kill "), 0);
+	assert_int_equal(number_after(GROUP "/memory.events", "oom_kill "), 0);
 	delete(member.key);
 	assert_int_equal(rmdir(GROUP), 0);
 }
@@ -794,7 +727,8 @@ static const struct CMUnitTest limits_tests[] = {
 
 int main(void)
 {
-	max_bytes = read_number(SYSFS "max_bytes");
-	max_objects = read_number(SYSFS "max_objects");
+	limits_keep();
+	max_bytes = heap_stat("max_bytes");
+	max_objects = heap_stat("max_objects");
 	return test_main(limits_tests);
 }

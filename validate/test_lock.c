@@ -947,19 +947,6 @@ static void lock_wait_can_be_traced(void **state)
 
 #define CGROUP "/sys/fs/cgroup/npheap_test_lock"
 
-static int cgroup_frozen(void)
-{
-	FILE *file = fopen(CGROUP "/cgroup.events", "re");
-	char line[64];
-	int frozen = 0;
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "frozen %d", &frozen);
-	fclose(file);
-	return frozen;
-}
-
 static void freeze_and_thaw(pid_t pid)
 {
 	char text[16];
@@ -967,10 +954,10 @@ static void freeze_and_thaw(pid_t pid)
 	snprintf(text, sizeof(text), "%d", pid);
 	assert_int_equal(write_text(CGROUP "/cgroup.procs", text), 0);
 	assert_int_equal(write_text(CGROUP "/cgroup.freeze", "1"), 0);
-	while (!cgroup_frozen())
+	while (!number_after(CGROUP "/cgroup.events", "frozen "))
 		sched_yield();
 	assert_int_equal(write_text(CGROUP "/cgroup.freeze", "0"), 0);
-	while (cgroup_frozen())
+	while (number_after(CGROUP "/cgroup.events", "frozen "))
 		sched_yield();
 	assert_int_equal(write_text("/sys/fs/cgroup/cgroup.procs", text), 0);
 }

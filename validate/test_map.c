@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1UL << 20)
 #define HUGE (2 * MIB)
@@ -26,32 +26,24 @@
 #define MADV_COLLAPSE 25
 #endif
 
-/* What the heap uses; an error must leave it as it was. */
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
+/* What the heap uses, and who keeps the module loaded: mappings do. */
+struct holdings {
+	struct usage usage;
 	long long pins;
 };
 
-static struct usage usage_now(void)
+static struct holdings holdings_now(void)
 {
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
+	return (struct holdings){
+		.usage = usage_now(),
 		.pins = read_number("/sys/module/npheap/refcnt"),
 	};
 }
 
-static void assert_usage(struct usage before)
+static void assert_holdings(struct holdings before)
 {
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-	assert_int_equal(now.pins, before.pins);
+	assert_usage(before.usage);
+	assert_int_equal(read_number("/sys/module/npheap/refcnt"), before.pins);
 }
 
 static void *map_with(int fd, uint64_t key, size_t size, int prot, int flags)
@@ -80,91 +72,7 @@ static char *reserve(size_t size)
 	return p + head;
 }
 
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void drop(void *p, size_t size, uint64_t key)
-{
-	unmap(p, size);
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
-
-static int is_filled(const void *p, int byte, size_t size)
-{
-	const char *c = p;
-
-	return c[0] == (char)byte && !memcmp(c, c + 1, size - 1);
-}
-
-/* Writes each page's number into it, and looks whether it is still there. */
-static void stamp(char *p, size_t pages, int base)
-{
-	size_t i;
-
-	for (i = 0; i < pages; i++)
-		memset(p + i * page, base + i, page);
-}
-
-static int is_stamped(const char *p, size_t pages, int base)
-{
-	size_t i;
-
-	for (i = 0; i < pages; i++)
-		if (!is_filled(p + i * page, base + i, page))
-			return 0;
-	return 1;
-}
-
 /* ------------------------------------------------------------ single touch */
-
-static sigjmp_buf touched;
-
-static void on_fault(int sig)
-{
-	siglongjmp(touched, sig);
-}
-
-enum how { READ, WRITE };
-
-/* The signal that one access to a byte raises, or 0. */
-static int touch(volatile char *p, enum how how)
-{
-	struct sigaction action = { .sa_handler = on_fault };
-	struct sigaction bus, segv;
-	int sig;
-
-	sigaction(SIGBUS, &action, &bus);
-	sigaction(SIGSEGV, &action, &segv);
-	sig = sigsetjmp(touched, 1);
-	if (!sig) {
-		if (how == WRITE)
-			*p = 1;
-		else
-			(void)*p;
-	}
-	sigaction(SIGBUS, &bus, NULL);
-	sigaction(SIGSEGV, &segv, NULL);
-	return sig;
-}
-
-/* How many of the pages are in this process's page tables. */
-static size_t count_present(const char *p, size_t pages)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	uint64_t *entries = calloc(pages, sizeof(*entries));
-	size_t i, n = 0;
-
-	assert_non_null(entries);
-	assert_int_equal(pread(fd, entries, pages * 8, (uintptr_t)p / page * 8),
-			 pages * 8);
-	for (i = 0; i < pages; i++)
-		n += entries[i] >> 63;
-	free(entries);
-	close(fd);
-	return n;
-}
 
 /* --------------------------------------------------------- /proc/self/maps */
 
@@ -460,7 +368,7 @@ static void map_past_the_end_is_not_the_next_object(void **state)
 static void check_partial(size_t from, size_t count)
 {
 	enum { PAGES = 8 };
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, PAGES * page);
 	char *end = p + (from + count) * page;
@@ -477,10 +385,11 @@ static void check_partial(size_t from, size_t count)
 	assert_true(is_stamped(end, rest, 'A' + from + count));
 	if (rest && from)
 		assert_int_equal(heap_stat("deleted_bytes"),
-				 before.deleted + (long long)(PAGES * page));
+				 before.usage.deleted +
+				 (long long)(PAGES * page));
 	if (rest)
 		unmap(end, rest * page);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_unmap_of_the_start(void **state)
@@ -504,7 +413,7 @@ static void map_unmap_of_the_end(void **state)
 /* A hole in a huge page, which has to be taken apart for it. */
 static void map_unmap_inside_a_huge_page(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 2 * HUGE);
 
@@ -519,12 +428,12 @@ static void map_unmap_inside_a_huge_page(void **state)
 	p = map_key(key, 2 * HUGE);
 	assert_true(is_filled(p, 'h', 2 * HUGE));
 	drop(p, 2 * HUGE, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_fixed_over_the_middle(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t outer = test_key(), inner = test_key();
 	char *p = map_key(outer, 6 * page);
 	struct vma vmas[4];
@@ -544,14 +453,14 @@ static void map_fixed_over_the_middle(void **state)
 	assert_int_equal(npheap_delete(dev, inner), 0);
 	assert_true(is_stamped(p + 4 * page, 2, 'E'));
 	unmap(p, 6 * page);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* ----------------------------------------------------------------- mremap */
 
 static void map_grown_by_mremap_ends_with_the_object(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *neighbour = map_key(key + 2, 6 * page);
 	char *p = map_key(key, 2 * page);
@@ -569,7 +478,7 @@ static void map_grown_by_mremap_ends_with_the_object(void **state)
 	assert_int_equal(npheap_getsize(dev, key), 2 * page);
 	drop(p, 8 * page, key);
 	drop(neighbour, 6 * page, key + 2);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* A short mapping grows into the rest of its object. */
@@ -590,7 +499,7 @@ static void map_grown_by_mremap_shows_the_rest(void **state)
 
 static void map_moved_by_mremap(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 4 * page);
 	char *area = reserve(4 * page), *q;
@@ -605,13 +514,13 @@ static void map_moved_by_mremap(void **state)
 	assert_int_equal(list_vmas(q, 4 * page, vmas, 2), 1);
 	assert_vma(&vmas[0], q, 4 * page, key, 0);
 	drop(q, 4 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* A piece that moves takes its place in the object with it. */
 static void map_piece_moved_by_mremap(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 4 * page);
 	char *area = reserve(2 * page);
@@ -628,13 +537,13 @@ static void map_piece_moved_by_mremap(void **state)
 	assert_vma(&vmas[0], area, 2 * page, key, page);
 	unmap(area, 2 * page);
 	drop(p, 4 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* An old size of 0 makes a second mapping; both count. */
 static void map_duplicated_by_mremap(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 3 * page);
 	char *q = mremap(p, 0, 3 * page, MREMAP_MAYMOVE);
@@ -648,12 +557,12 @@ static void map_duplicated_by_mremap(void **state)
 	unmap(p, 3 * page);
 	assert_true(is_stamped(q, 3, 'A'));
 	unmap(q, 3 * page);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_same_size_mremap_changes_nothing(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 4 * page);
 	struct vma vmas[2];
@@ -668,7 +577,7 @@ static void map_same_size_mremap_changes_nothing(void **state)
 	assert_true(is_stamped(p, 2, 'A'));
 	assert_int_equal(touch(p + 2 * page, READ), SIGSEGV);
 	drop(p, 2 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_large_one_moved_by_mremap(void **state)
@@ -691,7 +600,7 @@ static void map_large_one_moved_by_mremap(void **state)
 /* Pages in another order, by the oldest of the calls that can do that. */
 static void map_shuffled_by_remap_file_pages(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 4 * page);
 	char *next = map_key(key + 4, page);
@@ -715,7 +624,7 @@ static void map_shuffled_by_remap_file_pages(void **state)
 	assert_int_equal(touch(p, READ), SIGBUS);
 	drop(p, 4 * page, key);
 	drop(next, page, key + 4);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* ------------------------------------------------------------------- fork */
@@ -732,7 +641,7 @@ static int write_two(void *arg)
 
 static void map_child_shares_and_unmaps_its_own(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 2 * page);
 
@@ -742,7 +651,7 @@ static void map_child_shares_and_unmaps_its_own(void **state)
 	assert_int_equal(p[0], 2);
 	assert_int_equal(touch(p + page, WRITE), 0);
 	drop(p, 2 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 struct heir {
@@ -766,7 +675,7 @@ static int outlive(void *arg)
 /* A child's inherited mapping keeps what its parent unmapped and deleted. */
 static void map_child_keeps_what_the_parent_dropped(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	struct heir heir = { .gate = gate_new(), .key = test_key() };
 	pid_t pid;
 
@@ -778,10 +687,10 @@ static void map_child_keeps_what_the_parent_dropped(void **state)
 	gate_add(heir.gate, 1);
 	gate_wait(heir.gate, 2);
 	assert_int_equal(heap_stat("deleted_bytes"),
-			 before.deleted + (long long)(3 * page));
+			 before.usage.deleted + (long long)(3 * page));
 	gate_add(heir.gate, 1);
 	expect_exit(pid, 0);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static int leave_grandchild(void *arg)
@@ -799,7 +708,7 @@ static int leave_grandchild(void *arg)
 /* A mapping that was inherited twice, from processes that are both gone. */
 static void map_grandchild_outlives_its_parents(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	struct heir heir = { .gate = gate_new(), .key = test_key() };
 	long long limit = now_ms() + 10000;
 
@@ -812,10 +721,10 @@ static void map_grandchild_outlives_its_parents(void **state)
 	gate_wait(heir.gate, 2);
 	gate_add(heir.gate, 1);
 	/* It is not this process's to wait for. */
-	while (heap_stat("objects") > before.objects && now_ms() < limit)
+	while (heap_stat("objects") > before.usage.objects && now_ms() < limit)
 		usleep(1000);
 	usleep(50000);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static int touch_first(void *arg)
@@ -861,7 +770,7 @@ static int write_for_ever(void *arg)
 
 static void map_writer_is_killed(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	struct writer writer = { .gate = gate_new(), .size = HUGE + 5 * page };
 	uint64_t key = test_key();
 	int i;
@@ -873,14 +782,13 @@ static void map_writer_is_killed(void **state)
 
 		gate_wait(writer.gate, i + 1);
 		usleep(7000);
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		kill_and_reap(pid);
 		assert_int_equal(touch(writer.p, READ), 0);
 		memset(writer.p, 0, writer.size);
 		assert_true(is_filled(writer.p, 0, writer.size));
 	}
 	drop(writer.p, writer.size, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 enum { WRITERS = 4 };
@@ -933,7 +841,7 @@ static void map_first_faults_race(void **state)
 
 static void map_protection_can_be_taken_and_given_back(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 4 * page);
 	struct vma vmas[4];
@@ -951,7 +859,7 @@ static void map_protection_can_be_taken_and_given_back(void **state)
 	assert_true(is_stamped(p, 4, 'A'));
 	assert_int_equal(touch(p + page, WRITE), 0);
 	drop(p, 4 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_readonly_descriptor_cannot_write(void **state)
@@ -1012,7 +920,7 @@ static void map_readonly_mapping_cannot_be_upgraded(void **state)
 static void map_readonly_descriptor_creates_nothing(void **state)
 {
 	int fd = open(NPHEAP_DEVICE, O_RDONLY);
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 
 	(void)state;
@@ -1022,7 +930,7 @@ static void map_readonly_descriptor_creates_nothing(void **state)
 	assert_errno(map_with(fd, key, page, PROT_READ | PROT_WRITE,
 			      MAP_SHARED), EACCES);
 	assert_int_equal(npheap_getsize(dev, key), 0);
-	assert_usage(before);
+	assert_holdings(before);
 	close(fd);
 }
 
@@ -1030,7 +938,7 @@ static void map_writeonly_descriptor_maps_nothing(void **state)
 {
 	struct npheap_attach args = { .size = page };
 	int fd = open(NPHEAP_DEVICE, O_WRONLY);
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 
 	(void)state;
@@ -1040,7 +948,7 @@ static void map_writeonly_descriptor_maps_nothing(void **state)
 	args.key = key;
 	assert_errno(ioctl(fd, NPHEAP_IOC_ATTACH, &args), EACCES);
 	assert_int_equal(npheap_getsize(dev, key), 0);
-	assert_usage(before);
+	assert_holdings(before);
 	close(fd);
 }
 
@@ -1048,7 +956,7 @@ static void map_private_is_a_snapshot(void **state)
 {
 	int fd = open(NPHEAP_DEVICE, O_RDONLY);
 	const int fds[] = { dev, fd };
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p = map_key(key, 3 * page), *q;
 	int i;
@@ -1071,7 +979,7 @@ static void map_private_is_a_snapshot(void **state)
 		assert_true(is_filled(p + page, 'p', page));
 	}
 	drop(p, 3 * page, key);
-	assert_usage(before);
+	assert_holdings(before);
 	close(fd);
 }
 
@@ -1107,7 +1015,7 @@ static int exec_is_allowed(void)
 
 static void map_is_not_executable(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	char *p;
 
@@ -1120,14 +1028,14 @@ static void map_is_not_executable(void **state)
 			      MAP_SHARED), EACCES);
 	assert_errno(map_with(dev, key, page, PROT_EXEC, MAP_PRIVATE), EACCES);
 	assert_int_equal(npheap_getsize(dev, key), 0);
-	assert_usage(before);
+	assert_holdings(before);
 	p = map_key(key, page);
 	assert_errno(mprotect(p, page, PROT_READ | PROT_EXEC), EACCES);
 	assert_errno(mprotect(p, page, PROT_EXEC), EACCES);
 	assert_errno(map_with(dev, key, page, PROT_EXEC, MAP_SHARED), EACCES);
 	assert_int_equal(touch(p, WRITE), 0);
 	drop(p, page, key);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 static void map_is_executable_where_that_is_allowed(void **state)
@@ -1148,32 +1056,13 @@ static void map_is_executable_where_that_is_allowed(void **state)
 
 /* ------------------------------------------------------- residency, advice */
 
-/* The number after "NAME:" in a file of lines like that, from @from on. */
-static long field(const char *path, const char *from, const char *name)
-{
-	FILE *file = fopen(path, "re");
-	char line[512];
-	long value = -1;
-	int found = !from;
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file)) {
-		if (!found)
-			found = !strncmp(line, from, strlen(from));
-		else if (!strncmp(line, name, strlen(name)))
-			value = atol(line + strlen(name));
-	}
-	fclose(file);
-	return value;
-}
-
 /* A number of smaps in KiB, about the mapping that begins at @p. */
 static long smaps(const void *p, const char *name)
 {
 	char from[32];
 
 	snprintf(from, sizeof(from), "%lx-", (unsigned long)p);
-	return field("/proc/self/smaps", from, name);
+	return number_in("/proc/self/smaps", from, name);
 }
 
 static void map_populate_spares_the_faults(void **state)
@@ -1196,23 +1085,23 @@ static void map_populate_spares_the_faults(void **state)
 
 static void map_can_be_locked_in_memory(void **state)
 {
-	long before = field("/proc/self/status", NULL, "VmLck:");
+	long before = number_after("/proc/self/status", "VmLck:");
 	long kib = 40 * page / 1024;
 	uint64_t key = test_key();
 	char *p = map_key(key, 40 * page);
 
 	(void)state;
 	assert_int_equal(mlock(p, 40 * page), 0);
-	assert_int_equal(field("/proc/self/status", NULL, "VmLck:"),
+	assert_int_equal(number_after("/proc/self/status", "VmLck:"),
 			 before + kib);
 	assert_int_equal(smaps(p, "Locked:"), kib);
 	assert_int_equal(count_present(p, 40), 40);
 	assert_int_equal(munlock(p, 20 * page), 0);
-	assert_int_equal(field("/proc/self/status", NULL, "VmLck:"),
+	assert_int_equal(number_after("/proc/self/status", "VmLck:"),
 			 before + kib / 2);
 	/* What is still locked goes with the mapping. */
 	drop(p, 40 * page, key);
-	assert_int_equal(field("/proc/self/status", NULL, "VmLck:"), before);
+	assert_int_equal(number_after("/proc/self/status", "VmLck:"), before);
 }
 
 static void map_can_be_synced(void **state)
@@ -1342,11 +1231,6 @@ static void map_poisoned_page_stays_poisoned(void **state)
 	assert_true(is_stamped(p, 1, 'A'));
 	assert_true(is_stamped(p + 2 * page, 2, 'C'));
 	drop(p, 4 * page, key);
-}
-
-static int has_huge_pages(void)
-{
-	return !access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK);
 }
 
 static long minor_faults(void)
@@ -1603,17 +1487,9 @@ static void map_works_with_process_vm(void **state)
 	memset(buffer, 'v', 64);
 	assert_int_equal(process_vm_writev(pid, &local, 1, &remote, 1, 0), 64);
 	assert_true(is_filled(p + page - 10, 'v', 64));
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	unmap(q, 2 * page);
 	drop(p, 2 * page, key);
-}
-
-static int be_traced(void *arg)
-{
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-	raise(SIGSTOP);
-	return *(char *)arg;
 }
 
 static void map_works_with_a_debugger(void **state)
@@ -1795,7 +1671,7 @@ static void fail_in_every_way(int readonly, uint64_t key)
 static void map_failures_leave_nothing_behind(void **state)
 {
 	int readonly = open(NPHEAP_DEVICE, O_RDONLY);
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	int vmas = count_vmas(), i;
 	char *p;
@@ -1807,13 +1683,13 @@ static void map_failures_leave_nothing_behind(void **state)
 					  MAP_SHARED), MAP_FAILED);
 	}
 	assert_int_equal(npheap_getsize(dev, key), 0);
-	assert_usage(before);
+	assert_holdings(before);
 	/* And no reference of an object that is there. */
 	p = map_key(key, page);
 	for (i = 0; i < 50; i++)
 		fail_in_every_way(readonly, key);
 	drop(p, page, key);
-	assert_usage(before);
+	assert_holdings(before);
 	assert_int_equal(count_vmas(), vmas);
 	close(readonly);
 }
@@ -1821,7 +1697,7 @@ static void map_failures_leave_nothing_behind(void **state)
 /* Thousands of references that come and go leave the count as it was. */
 static void map_references_are_balanced(void **state)
 {
-	struct usage before = usage_now();
+	struct holdings before = holdings_now();
 	uint64_t key = test_key();
 	int i;
 
@@ -1836,7 +1712,7 @@ static void map_references_are_balanced(void **state)
 	}
 	assert_int_equal(npheap_getsize(dev, key), 4 * page);
 	assert_int_equal(npheap_delete(dev, key), 0);
-	assert_usage(before);
+	assert_holdings(before);
 }
 
 /* The name says when a key leads no longer to what is mapped. */

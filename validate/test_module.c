@@ -322,8 +322,7 @@ static void module_loads_and_unloads_100_times(void **state)
 		if (i < 10)
 			continue;
 		/* Few processes at a time, which take memory themselves. */
-		kill(pids[i - 10], SIGKILL);
-		expect_signal(pids[i - 10], SIGKILL);
+		kill_and_reap(pids[i - 10]);
 	}
 	lost = before - available_bytes();
 	printf("# %lld KiB less in the end\n", lost / 1024);
@@ -405,8 +404,7 @@ static void module_is_busy_while_a_child_has_a_mapping(void **state)
 	munmap(p, page);
 	close_dev();
 	assert_int_equal(unload(), BUSY);
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	unload_soon();
 	load_now("");
 	munmap(started, sizeof(*started));

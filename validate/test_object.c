@@ -1006,30 +1006,6 @@ struct cmd32 {
 
 #define CMD32(nr) _IOWR('N', nr, struct cmd32)
 
-static long syscall32(long nr, long a, long b, long c)
-{
-	asm volatile("int $0x80"
-		     : "+a"(nr)
-		     : "b"(a), "c"(b), "d"(c)
-		     : "memory", "r8", "r9", "r10", "r11");
-	return (int)nr;
-}
-
-static int has_syscall32(void *arg)
-{
-	(void)arg;
-	/* getpid */
-	return syscall32(20, 0, 0, 0) == getpid() ? 0 : 1;
-}
-
-static int child_status(pid_t pid)
-{
-	int status = -1;
-
-	waitpid(pid, &status, 0);
-	return status;
-}
-
 static long ioctl32(unsigned int request, struct cmd32 *cmd)
 {
 	return syscall32(54, dev, request, (long)cmd);
@@ -1057,10 +1033,7 @@ static void object_serves_32_bit_callers(void **state)
 	char *p;
 
 	(void)state;
-	if (child_status(spawn(has_syscall32, NULL))) {
-		printf("# this kernel has no 32-bit system calls\n");
-		skip();
-	}
+	need_syscall32();
 	cmd = mmap(NULL, page, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	p = mmap32(key, cmd + 1);

@@ -3,14 +3,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "test.h"
+#include "object.h"
 
 #define SYSFS "/sys/class/misc/npheap/"
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
 
 /* ------------------------------------------------------------------ sysfs */
 
@@ -543,8 +538,7 @@ static void observe_table_that_changes(void **state)
 		free(text);
 		find_line(TABLES "locks", other, line, sizeof(line));
 	}
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	for (i = 0; i < 50; i++)
 		assert_int_equal(npheap_delete(dev, key + i), 0);
 	assert_int_equal(npheap_delete(dev, other), 0);

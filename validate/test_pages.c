@@ -3,11 +3,10 @@
 #include <linux/mempolicy.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1UL << 20)
 #define HUGE (2 * MIB)
@@ -15,42 +14,6 @@
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE 101
 #endif
-
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void drop(void *p, size_t size, uint64_t key)
-{
-	unmap(p, size);
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
-
-static int is_filled(const void *p, int byte, size_t size)
-{
-	const char *c = p;
-
-	return c[0] == (char)byte && !memcmp(c, c + 1, size - 1);
-}
-
-static void stamp(char *p, size_t pages, int base)
-{
-	size_t i;
-
-	for (i = 0; i < pages; i++)
-		memset(p + i * page, base + i, page);
-}
-
-static int is_stamped(const char *p, size_t pages, int base)
-{
-	size_t i;
-
-	for (i = 0; i < pages; i++)
-		if (!is_filled(p + i * page, base + i, page))
-			return 0;
-	return 1;
-}
 
 /* ------------------------------------------------- pages in use that move */
 
@@ -63,7 +26,7 @@ struct adder {
 	pthread_t thread;
 };
 
-static _Atomic unsigned long *number_in(const char *p, size_t i)
+static _Atomic unsigned long *counter_in(const char *p, size_t i)
 {
 	return (_Atomic unsigned long *)(p + i * page + i % 64 * 8);
 }
@@ -75,7 +38,7 @@ static void *add(void *arg)
 
 	while (!atomic_load(&adder->stop)) {
 		for (i = 0; i < adder->pages; i++)
-			atomic_fetch_add(number_in(adder->p, i), 1);
+			atomic_fetch_add(counter_in(adder->p, i), 1);
 		adder->rounds++;
 	}
 	return NULL;
@@ -98,26 +61,12 @@ static void adder_end(struct adder *adder, uint64_t key)
 	assert_int_equal(pthread_join(adder->thread, NULL), 0);
 	assert_true(adder->rounds > 0);
 	for (i = 0; i < adder->pages; i++)
-		lost += *number_in(adder->p, i) != adder->rounds;
+		lost += *counter_in(adder->p, i) != adder->rounds;
 	assert_int_equal(lost, 0);
 	drop(adder->p, adder->pages * page, key);
 }
 
 /* -------------------------------------------------------------- compaction */
-
-static long long vm_event(const char *name)
-{
-	FILE *file = fopen("/proc/vmstat", "re");
-	long long value = -1;
-	char line[128];
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)))
-			value = atoll(line + strlen(name));
-	fclose(file);
-	return value;
-}
 
 enum { SCATTERED = 600 };
 
@@ -148,10 +97,15 @@ static void gather(uint64_t key)
 	}
 }
 
+static long long pages_moved(void)
+{
+	return number_after("/proc/vmstat", "pgmigrate_success ");
+}
+
 static void pages_move_by_compaction_under_load(void **state)
 {
 	uint64_t key = test_key(), others = test_key();
-	long long moved = vm_event("pgmigrate_success ");
+	long long moved = pages_moved();
 	struct adder adder;
 	int i;
 
@@ -169,7 +123,7 @@ static void pages_move_by_compaction_under_load(void **state)
 	}
 	adder_end(&adder, key);
 	gather(others);
-	printf("# pages moved: %lld\n", vm_event("pgmigrate_success ") - moved);
+	printf("# pages moved: %lld\n", pages_moved() - moved);
 }
 
 /* -------------------------------------------------------------------- NUMA */
@@ -318,31 +272,6 @@ static void pages_go_where_their_process_goes(void **state)
 
 /* ---------------------------------------------------------- broken memory */
 
-static sigjmp_buf touched;
-
-static void on_fault(int sig)
-{
-	siglongjmp(touched, sig);
-}
-
-/* The signal that one access to a byte raises, or 0. */
-static int touch(volatile char *p, int write)
-{
-	struct sigaction action = { .sa_handler = on_fault }, old;
-	int sig;
-
-	sigaction(SIGBUS, &action, &old);
-	sig = sigsetjmp(touched, 1);
-	if (!sig) {
-		if (write)
-			*p = 1;
-		else
-			(void)*p;
-	}
-	sigaction(SIGBUS, &old, NULL);
-	return sig;
-}
-
 /* Poison costs the machine a page, so nobody's own gets it. */
 static void need_poison(void)
 {
@@ -385,16 +314,16 @@ static int live_with_it(void *arg)
 	char *p = npheap_alloc(dev, neighbour->key, neighbour->size), *q;
 
 	child_check(p != MAP_FAILED);
-	child_check(touch(p + neighbour->bad, 1) == 0);
+	child_check(touch(p + neighbour->bad, WRITE) == 0);
 	gate_add(neighbour->gate, 1);
 	gate_wait(neighbour->gate, 2);
-	child_check(touch(p + neighbour->bad, 0) == SIGBUS);
-	child_check(touch(p + neighbour->bad, 1) == SIGBUS);
-	child_check(touch(p, 0) == 0);
+	child_check(touch(p + neighbour->bad, READ) == SIGBUS);
+	child_check(touch(p + neighbour->bad, WRITE) == SIGBUS);
+	child_check(touch(p, READ) == 0);
 	q = npheap_alloc(dev, neighbour->key, neighbour->size);
 	child_check(q != MAP_FAILED);
-	child_check(touch(q + neighbour->bad, 0) == SIGBUS);
-	child_check(touch(q + neighbour->bad - page, 0) == 0);
+	child_check(touch(q + neighbour->bad, READ) == SIGBUS);
+	child_check(touch(q + neighbour->bad - page, READ) == 0);
 	return 0;
 }
 
@@ -403,8 +332,8 @@ static void assert_poisoned(char *p, size_t pages, size_t bad)
 	char *at = p + bad * page;
 	int fds[2];
 
-	assert_int_equal(touch(at, 0), SIGBUS);
-	assert_int_equal(touch(at, 1), SIGBUS);
+	assert_int_equal(touch(at, READ), SIGBUS);
+	assert_int_equal(touch(at, WRITE), SIGBUS);
 	assert_int_equal(pipe(fds), 0);
 	assert_errno(write(fds[1], at, 1), EFAULT);
 	close(fds[0]);
@@ -468,7 +397,7 @@ static void check_soft_offline(size_t pages, size_t bad)
 	if (rc)
 		printf("# MADV_SOFT_OFFLINE: %s\n", strerror(errno));
 	assert_true(is_stamped(p, pages, 'A'));
-	assert_int_equal(touch(p + bad * page, 1), 0);
+	assert_int_equal(touch(p + bad * page, WRITE), 0);
 	drop(p, pages * page, key);
 }
 
@@ -481,34 +410,6 @@ static void pages_about_to_break_keep_their_data(void **state)
 }
 
 /* ---------------------------------------------------------- memory cgroups */
-
-#define CGROUP "/sys/fs/cgroup"
-#define GROUP CGROUP "/npheap-pages"
-
-static void need_group(void)
-{
-	write_text(CGROUP "/cgroup.subtree_control", "+memory");
-	if ((!mkdir(GROUP, 0755) || errno == EEXIST) &&
-	    !access(GROUP "/memory.max", F_OK))
-		return;
-	rmdir(GROUP);
-	printf("# no memory controller of cgroup2 in " CGROUP "\n");
-	skip();
-}
-
-static long long group_event(const char *name)
-{
-	FILE *file = fopen(GROUP "/memory.events", "re");
-	long long value = -1;
-	char line[128];
-
-	assert_non_null(file);
-	while (value < 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)))
-			value = atoll(line + strlen(name));
-	fclose(file);
-	return value;
-}
 
 struct filler {
 	struct gate *created;
@@ -523,7 +424,7 @@ static int fill_group(void *arg)
 	int failures = 0;
 	uint32_t i = 0;
 
-	child_check(write_text(GROUP "/cgroup.procs", "0") == 0);
+	child_check(enter_group() == 0);
 	while (failures < 20) {
 		void *p = npheap_alloc(dev, filler->key + i, filler->size);
 
@@ -552,7 +453,7 @@ static void check_full_group(size_t size)
 	assert_true(n > 0);
 	assert_true(n * size <= 12 * MIB);
 	assert_int_equal(heap_stat("objects"), objects + n);
-	assert_int_equal(group_event("oom_kill "), 0);
+	assert_int_equal(number_after(GROUP "/memory.events", "oom_kill "), 0);
 	for (i = 0; i < n; i++)
 		assert_int_equal(npheap_delete(dev, filler.key + i), 0);
 	assert_int_equal(heap_stat("objects"), objects);

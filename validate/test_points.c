@@ -87,8 +87,7 @@ static int kill_at(struct tally *tally, unsigned long point)
 
 	control("probability", 0);
 	if (!killed) {
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		kill_and_reap(pid);
 	}
 	judge(tally, point, locks);
 	return killed;

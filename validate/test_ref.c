@@ -8,39 +8,27 @@
  * test_ref every	interrupts at every point, if that takes long, too
  */
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
-#include <sys/ptrace.h>
 
-#include "test.h"
+#include "scene.h"
 
 /* So long are signals sent, with each of the two kinds of references ... */
 #define SOME_MS 4000
 /* ... unless that is to be at every point. */
 #define EVERY_MS 25000
 
-#define MAX_LOCKS "/sys/class/misc/npheap/max_locks"
-
-static struct npheap *heap;
-static uint64_t key;
 static struct npheap_ref ref;
 
 /* Each test has a key of its own, and a reference that knows it. */
-static void scene_new(void)
+static void scene_with_ref(void)
 {
-	assert_int_equal(npheap_open(NULL, 0, &heap), 0);
-	key = test_key();
-	ref = (struct npheap_ref)NPHEAP_REF_INIT(heap, key);
+	scene_new();
+	ref = (struct npheap_ref)NPHEAP_REF_INIT(heap, scene->key);
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
 }
 
-static void scene_free(void)
-{
-	npheap_close(heap);
-}
-
-static int try(struct npheap_ref *r)
+static int try_ref(struct npheap_ref *r)
 {
 	return npheap_ref_acquire_with(r, NPHEAP_TRY, NPHEAP_FOREVER);
 }
@@ -52,35 +40,16 @@ static int pair(struct npheap_ref *r)
 	return rc ? rc : npheap_ref_release(r);
 }
 
-/* What another process gets that tries to take the lock, by ioctl. */
-static int try_elsewhere(void *arg)
-{
-	struct npheap_lock_args args = {
-		.key = *(uint64_t *)arg,
-		.flags = NPHEAP_LOCK_TRY,
-		.timeout = UINT64_MAX,
-	};
-
-	if (ioctl(dev, NPHEAP_IOC_LOCK, &args))
-		return errno;
-	return unlock_by_ioctl(*(uint64_t *)arg) ? errno : 0;
-}
-
-#define assert_held_elsewhere(k) \
-	expect_exit(spawn(try_elsewhere, &(uint64_t){ k }), EBUSY)
-#define assert_free_elsewhere(k) \
-	expect_exit(spawn(try_elsewhere, &(uint64_t){ k }), 0)
-
 /* ---------------------------------------------------------------- results -- */
 
 static void ref_excludes(void **state)
 {
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
-	assert_held_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), EBUSY);
 	assert_int_equal(npheap_ref_release(&ref), 0);
-	assert_free_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), 0);
 	scene_free();
 }
 
@@ -89,17 +58,17 @@ static void ref_and_key_are_the_same_lock(void **state)
 	struct npheap_ref other;
 
 	(void)state;
-	scene_new();
-	other = (struct npheap_ref)NPHEAP_REF_INIT(heap, key);
+	scene_with_ref();
+	other = (struct npheap_ref)NPHEAP_REF_INIT(heap, scene->key);
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
-	assert_int_equal(npheap_acquire(heap, key), -EDEADLK);
+	assert_int_equal(npheap_acquire(heap, scene->key), -EDEADLK);
 	assert_int_equal(npheap_ref_acquire(&ref), -EDEADLK);
 	assert_int_equal(npheap_ref_acquire(&other), -EDEADLK);
 	assert_int_equal(npheap_ref_release(&other), 0);
 	assert_int_equal(npheap_ref_release(&ref), -EPERM);
-	assert_int_equal(npheap_acquire(heap, key), 0);
+	assert_int_equal(npheap_acquire(heap, scene->key), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
-	assert_int_equal(npheap_release(heap, key), -EPERM);
+	assert_int_equal(npheap_release(heap, scene->key), -EPERM);
 	scene_free();
 }
 
@@ -108,18 +77,18 @@ static void ref_takes_the_choices_of_a_key(void **state)
 	unsigned int bit;
 
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	for (bit = 2; bit < 32; bit++)
 		assert_int_equal(npheap_ref_acquire_with(&ref, 1u << bit,
 							 NPHEAP_FOREVER),
 				 -EINVAL);
 	assert_int_equal(npheap_ref_acquire_with(&ref, 0, 1), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
-	assert_int_equal(try(&ref), 0);
+	assert_int_equal(try_ref(&ref), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
 	assert_int_equal(npheap_ref_acquire_with(&ref, NPHEAP_SHARED,
 						 NPHEAP_FOREVER), 0);
-	assert_held_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), EBUSY);
 	assert_int_equal(npheap_ref_acquire(&ref), -EDEADLK);
 	assert_int_equal(npheap_ref_release(&ref), 0);
 	assert_int_equal(npheap_ref_release(&ref), -EPERM);
@@ -132,14 +101,14 @@ static void ref_tells_the_errors_of_a_key(void **state)
 	struct npheap *reader;
 
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	bad = (struct npheap_ref)NPHEAP_REF_INIT(heap, NPHEAP_KEY_MAX + 1);
 	assert_int_equal(npheap_ref_acquire(&bad), -EOVERFLOW);
 	assert_int_equal(npheap_ref_release(&bad), -EOVERFLOW);
 	bad = (struct npheap_ref)NPHEAP_REF_INIT(heap, UINT64_MAX);
-	assert_int_equal(try(&bad), -EOVERFLOW);
+	assert_int_equal(try_ref(&bad), -EOVERFLOW);
 	assert_int_equal(npheap_open(NULL, NPHEAP_RDONLY, &reader), 0);
-	bad = (struct npheap_ref)NPHEAP_REF_INIT(reader, key);
+	bad = (struct npheap_ref)NPHEAP_REF_INIT(reader, scene->key);
 	assert_int_equal(npheap_ref_acquire(&bad), -EBADF);
 	assert_int_equal(npheap_ref_release(&bad), -EBADF);
 	npheap_close(reader);
@@ -158,10 +127,10 @@ static int take_and_die(void *arg)
 static void ref_tells_of_a_death(void **state)
 {
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	expect_death(take_and_die, NULL, SIGKILL);
 	assert_int_equal(npheap_ref_acquire(&ref), -EOWNERDEAD);
-	assert_int_equal(npheap_consistent(heap, key), 0);
+	assert_int_equal(npheap_consistent(heap, scene->key), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
 	assert_int_equal(pair(&ref), 0);
 	scene_free();
@@ -169,7 +138,7 @@ static void ref_tells_of_a_death(void **state)
 
 /* ------------------------------------------------------- no system calls -- */
 
-static int take_warm(void *arg)
+static int use_warm(void *arg)
 {
 	int i;
 
@@ -177,12 +146,12 @@ static int take_warm(void *arg)
 	child_check(!pair(&ref));
 	child_check(!forbid_system_calls());
 	for (i = 0; i < 100000; i++)
-		if (pair(&ref) || try(&ref) || npheap_ref_release(&ref))
+		if (pair(&ref) || try_ref(&ref) || npheap_ref_release(&ref))
 			return 1;
 	return 0;
 }
 
-static int take_cold(void *arg)
+static int use_cold(void *arg)
 {
 	(void)arg;
 	child_check(!forbid_system_calls());
@@ -192,10 +161,10 @@ static int take_cold(void *arg)
 static void ref_takes_no_system_call(void **state)
 {
 	(void)state;
-	scene_new();
-	expect_exit(spawn(take_warm, NULL), 0);
+	scene_with_ref();
+	expect_exit(spawn(use_warm, NULL), 0);
 	/* A child knows nothing of what its parent knew. */
-	expect_death(take_cold, NULL, SIGSYS);
+	expect_death(use_cold, NULL, SIGSYS);
 	scene_free();
 }
 
@@ -205,7 +174,7 @@ static int is_not_the_holder(void *arg)
 {
 	(void)arg;
 	child_check(npheap_ref_release(&ref) == -EPERM);
-	child_check(try(&ref) == -EBUSY);
+	child_check(try_ref(&ref) == -EBUSY);
 	child_check(npheap_ref_release(&ref) == -EPERM);
 	return 0;
 }
@@ -213,10 +182,10 @@ static int is_not_the_holder(void *arg)
 static void ref_is_not_inherited_with_its_holder(void **state)
 {
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
 	expect_exit(spawn(is_not_the_holder, NULL), 0);
-	assert_held_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), EBUSY);
 	assert_int_equal(npheap_ref_release(&ref), 0);
 	scene_free();
 }
@@ -224,7 +193,7 @@ static void ref_is_not_inherited_with_its_holder(void **state)
 static void *intrude(void *unused)
 {
 	assert_int_equal(npheap_ref_release(&ref), -EPERM);
-	assert_int_equal(try(&ref), -EBUSY);
+	assert_int_equal(try_ref(&ref), -EBUSY);
 	assert_int_equal(npheap_ref_release(&ref), -EPERM);
 	return unused;
 }
@@ -247,7 +216,7 @@ static void in_thread(void *(*body)(void *arg))
 static void ref_may_come_to_another_thread(void **state)
 {
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
 	in_thread(intrude);
 	assert_int_equal(npheap_ref_release(&ref), 0);
@@ -256,7 +225,7 @@ static void ref_may_come_to_another_thread(void **state)
 	assert_int_equal(npheap_ref_release(&ref), -EPERM);
 	assert_int_equal(npheap_ref_acquire_with(&ref, 0, NPHEAP_FOREVER - 1),
 			 -EOWNERDEAD);
-	assert_int_equal(npheap_consistent(heap, key), 0);
+	assert_int_equal(npheap_consistent(heap, scene->key), 0);
 	/* The next thread has the memory of the one before, and its stack. */
 	in_thread(intrude);
 	assert_int_equal(npheap_ref_release(&ref), 0);
@@ -269,13 +238,13 @@ static void ref_of_a_thread_that_ended(void **state)
 	int i;
 
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	for (i = 0; i < 50; i++) {
 		in_thread(take);
 		assert_int_equal(npheap_ref_acquire_with(&ref, 0,
 							 NPHEAP_FOREVER - 1),
 				 -EOWNERDEAD);
-		assert_int_equal(npheap_consistent(heap, key), 0);
+		assert_int_equal(npheap_consistent(heap, scene->key), 0);
 		assert_int_equal(npheap_ref_release(&ref), 0);
 	}
 	scene_free();
@@ -286,7 +255,7 @@ static void ref_of_a_descriptor_that_was_replaced(void **state)
 	int fd, null;
 
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	fd = npheap_fd(heap);
 	close(fd);
 	assert_int_equal(npheap_ref_acquire(&ref), -EBADF);
@@ -296,89 +265,66 @@ static void ref_of_a_descriptor_that_was_replaced(void **state)
 	assert_int_equal(npheap_ref_release(&ref), -ENOTTY);
 	assert_int_equal(dup3(dev, fd, O_CLOEXEC), fd);
 	assert_int_equal(npheap_ref_acquire(&ref), 0);
-	assert_held_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), EBUSY);
 	/* The lock is the thread's and not the descriptor's. */
 	assert_int_equal(close(dup(dev)), 0);
 	assert_int_equal(npheap_ref_release(&ref), 0);
-	assert_free_elsewhere(key);
+	assert_int_equal(elsewhere(scene->key), 0);
 	scene_free();
 }
 
 #define OURS 64
 #define THEIRS 128
 
-struct crowd {
-	uint64_t keys;
-	struct gate taken;
-	struct gate go;
-};
-
 /* So many at the same time that the records of others have to go. */
 static int take_records(void *arg)
 {
-	struct crowd *crowd = arg;
+	uint64_t theirs = scene->key + 1000;
 	int i;
 
+	(void)arg;
 	for (i = 0; i < THEIRS; i++)
-		child_check(!lock_by_ioctl(crowd->keys + i));
-	gate_add(&crowd->taken, 1);
-	gate_wait(&crowd->go, 1);
+		child_check(!lock_by_ioctl(theirs + i));
+	gate_add(&scene->started, 1);
+	gate_wait(&scene->go, 1);
 	for (i = 0; i < THEIRS; i++)
-		child_check(!unlock_by_ioctl(crowd->keys + i));
+		child_check(!unlock_by_ioctl(theirs + i));
 	return 0;
-}
-
-static void limit_locks(long long limit)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lld", limit);
-	assert_int_equal(write_text(MAX_LOCKS, text), 0);
 }
 
 static void ref_of_a_record_that_has_gone(void **state)
 {
-	struct crowd *crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	long long limit = heap_stat("max_locks");
 	struct npheap_ref refs[OURS];
 	pid_t pid;
 	int i;
 
 	(void)state;
-	assert_ptr_not_equal(crowd, MAP_FAILED);
-	scene_new();
-	crowd->keys = key + 1000;
+	scene_with_ref();
 	for (i = 0; i < OURS; i++) {
-		refs[i] = (struct npheap_ref)NPHEAP_REF_INIT(heap, key + i);
+		refs[i] = (struct npheap_ref)
+			  NPHEAP_REF_INIT(heap, scene->key + i);
 		assert_int_equal(pair(&refs[i]), 0);
 	}
 	limit_locks(locks_not_idle() + THEIRS);
-	pid = spawn(take_records, crowd);
-	gate_wait(&crowd->taken, 1);
+	pid = start(take_records, NULL);
 	for (i = 0; i < OURS; i++)
 		assert_int_equal(npheap_ref_release(&refs[i]), -EPERM);
 	/* All records are held, so these are told apart from ours. */
 	for (i = 0; i < OURS; i++)
 		assert_int_equal(npheap_ref_acquire(&refs[i]), -ENOSPC);
-	limit_locks(limit);
+	unlimit_locks();
 	for (i = 0; i < OURS; i++)
 		assert_int_equal(npheap_ref_acquire(&refs[i]), 0);
-	gate_add(&crowd->go, 1);
+	gate_add(&scene->go, 1);
 	expect_exit(pid, 0);
 	for (i = 0; i < OURS; i++)
 		assert_int_equal(npheap_ref_release(&refs[i]), 0);
-	munmap(crowd, sizeof(*crowd));
 	scene_free();
 }
 
 /* --------------------------------------------------------------- handlers -- */
 
-#define STRIDE 16
-
 static long long points_ms = SOME_MS;
-
-static volatile int *handled;
 
 /* What the reference remembers has become wrong, and is found anew. */
 static void use_in_handler(int sig)
@@ -391,7 +337,7 @@ static void use_in_handler(int sig)
 	child_check(rc == 0 || rc == -EDEADLK);
 	if (!rc)
 		child_check(!npheap_ref_release(&ref));
-	*handled = 1;
+	gate_add(&scene->signals, 1);
 }
 
 static int use_and_be_interrupted(void *arg)
@@ -400,80 +346,21 @@ static int use_and_be_interrupted(void *arg)
 	if (arg)
 		child_check(!pair(&ref));
 	alarm(5);
-	child_check(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-	raise(SIGSTOP);
+	stop_for_parent();
 	child_check(!npheap_ref_acquire(&ref));
-	child_check(try_elsewhere(&key) == EDEADLK);
+	child_check(raw_try(scene->key) == EDEADLK);
 	child_check(!npheap_ref_release(&ref));
 	child_check(npheap_ref_release(&ref) == -EPERM);
 	child_check(!pair(&ref));
 	return 0;
 }
 
-/* A signal after @point instructions; 0 where there are not so many. */
-static int interrupt_use(void *warm, unsigned long point)
-{
-	pid_t pid = spawn(use_and_be_interrupted, warm);
-	int status;
-
-	*handled = 0;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	while (point-- && WIFSTOPPED(status)) {
-		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, 0), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-	}
-	if (!WIFSTOPPED(status)) {
-		assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
-		return 0;
-	}
-	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1), 0);
-	expect_exit(pid, 0);
-	assert_true(*handled);
-	return 1;
-}
-
-/* Every STRIDE-th, those behind them, and so on, while there is time; but some. */
-static void interrupt_everywhere(void *warm)
-{
-	long long limit = now_ms() + points_ms;
-	unsigned long first, point, points = 0;
-
-	for (first = 0; first < STRIDE; first++)
-		for (point = first; now_ms() < limit || points <= STRIDE;
-		     point += STRIDE) {
-			if (!interrupt_use(warm, point))
-				break;
-			points++;
-		}
-	printf("# a handler at %lu points\n", points);
-	assert_true(points > STRIDE);
-}
-
-/* Stops and goes are slow from one processor to another. */
-static void pin(cpu_set_t *before)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	sched_getaffinity(0, sizeof(*before), before);
-	sched_setaffinity(0, sizeof(one), &one);
-}
-
 static void ref_in_a_handler(void **state)
 {
-	cpu_set_t before;
-
 	(void)state;
-	handled = mmap(NULL, sizeof(*handled), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(handled, MAP_FAILED);
-	scene_new();
-	pin(&before);
-	interrupt_everywhere(NULL);
-	interrupt_everywhere(&ref);
-	sched_setaffinity(0, sizeof(before), &before);
-	munmap((void *)handled, sizeof(*handled));
+	scene_with_ref();
+	interrupt_everywhere(use_and_be_interrupted, NULL, points_ms);
+	interrupt_everywhere(use_and_be_interrupted, &ref, points_ms);
 	scene_free();
 }
 
@@ -486,7 +373,7 @@ static volatile uint64_t count;
 
 static void *add(void *unused)
 {
-	struct npheap_ref mine = NPHEAP_REF_INIT(heap, key);
+	struct npheap_ref mine = NPHEAP_REF_INIT(heap, scene->key);
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
@@ -503,7 +390,7 @@ static void refs_of_threads_exclude_each_other(void **state)
 	int i;
 
 	(void)state;
-	scene_new();
+	scene_with_ref();
 	count = 0;
 	for (i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, add, NULL),
@@ -532,12 +419,8 @@ static const struct CMUnitTest tests[] = {
 
 int main(int argc, char **argv)
 {
+	bind_now(argv);
 	if (argc == 2 && !strcmp(argv[1], "every"))
 		points_ms = EVERY_MS;
-	/* The dynamic linker's work at a first call is none of the library's. */
-	if (!getenv("LD_BIND_NOW")) {
-		setenv("LD_BIND_NOW", "1", 1);
-		execv("/proc/self/exe", argv);
-	}
 	return test_main(tests);
 }

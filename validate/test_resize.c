@@ -7,42 +7,14 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "test.h"
+#include "object.h"
 
 #define MIB (1ULL << 20)
-#define SYSFS "/sys/class/misc/npheap/"
 #define SPARSE NPHEAP_CREATE_SPARSE
 #define FORCE NPHEAP_RESIZE_FORCE
 
 /* Large enough for every object here. */
 #define MAX (64 * MIB)
-
-struct usage {
-	long long bytes;
-	long long deleted;
-	long long objects;
-	long long sparse;
-};
-
-static struct usage usage_now(void)
-{
-	return (struct usage){
-		.bytes = heap_stat("bytes"),
-		.deleted = heap_stat("deleted_bytes"),
-		.objects = heap_stat("objects"),
-		.sparse = heap_stat("sparse_bytes"),
-	};
-}
-
-static void assert_usage(struct usage before)
-{
-	struct usage now = usage_now();
-
-	assert_int_equal(now.bytes, before.bytes);
-	assert_int_equal(now.deleted, before.deleted);
-	assert_int_equal(now.objects, before.objects);
-	assert_int_equal(now.sparse, before.sparse);
-}
 
 static void assert_bytes(struct usage before, long long bytes)
 {
@@ -143,16 +115,6 @@ static void expect_sigbus(char *p)
 	expect_death(write_page, p, SIGBUS);
 }
 
-static void unmap(void *p, size_t size)
-{
-	assert_int_equal(munmap(p, size), 0);
-}
-
-static void delete(uint64_t key)
-{
-	assert_int_equal(npheap_delete(dev, key), 0);
-}
-
 /* ----------------------------------------------------------------- growth */
 
 static void grow_is_seen_through_longer_mappings(void **state)
@@ -250,34 +212,13 @@ static void grow_ends_at_max_size(void **state)
 	delete(key);
 }
 
-static long long max_bytes, max_sparse_bytes;
-
-static int write_limit(const char *name, long long limit)
-{
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), SYSFS "%s", name);
-	snprintf(text, sizeof(text), "%lld", limit);
-	return write_text(path, text);
-}
-
-static int limits_end(void **state)
-{
-	write_limit("max_bytes", max_bytes);
-	write_limit("max_sparse_bytes", max_sparse_bytes);
-	return test_end(state);
-}
-
-#define LIMIT_TEST(function) \
-	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
-
 static void grow_meets_the_limits(void **state)
 {
 	struct usage before = usage_now();
 	uint64_t key = test_key();
 
 	(void)state;
-	assert_int_equal(write_limit("max_bytes", before.bytes + 9 * page), 0);
+	heap_set("max_bytes", before.bytes + 9 * page);
 	assert_int_equal(create(key, 3 * page, 0), 0);
 	assert_errno(resize(key, 10 * page, 0), ENOSPC);
 	assert_int_equal(size_by_ioctl(key), 3 * page);
@@ -285,8 +226,7 @@ static void grow_meets_the_limits(void **state)
 	assert_int_equal(resize(key, 9 * page, 0), 0);
 	assert_bytes(before, 9 * page);
 	delete(key);
-	assert_int_equal(write_limit("max_sparse_bytes",
-				     before.sparse + 9 * page), 0);
+	heap_set("max_sparse_bytes", before.sparse + 9 * page);
 	assert_int_equal(create(key, 3 * page, SPARSE), 0);
 	assert_errno(resize(key, 10 * page, 0), ENOSPC);
 	assert_int_equal(resize(key, 9 * page, 0), 0);
@@ -315,7 +255,7 @@ static void grow_that_is_killed_changes_nothing(void **state)
 	int i, complete = 0;
 
 	(void)state;
-	peer.size = (max_bytes - before.bytes) / 2 & -page;
+	peer.size = (heap_stat("max_bytes") - before.bytes) / 2 & -page;
 	args.max_size = peer.size;
 	assert_int_equal(ioctl(dev, NPHEAP_IOC_CREATE, &args), 0);
 	for (i = 0; i < 6; i++) {
@@ -325,8 +265,7 @@ static void grow_that_is_killed_changes_nothing(void **state)
 		while (heap_stat("bytes") < before.bytes + 4 * (long long)page)
 			;
 		usleep(i * 500);
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		kill_and_reap(pid);
 		if (size_by_ioctl(peer.key) == (long)peer.size) {
 			complete++;
 			assert_int_equal(resize(peer.key, 3 * page, 0), 0);
@@ -1116,7 +1055,6 @@ static const struct CMUnitTest resize_tests[] = {
 
 int main(void)
 {
-	max_bytes = heap_stat("max_bytes");
-	max_sparse_bytes = heap_stat("max_sparse_bytes");
+	limits_keep();
 	return test_main(resize_tests);
 }

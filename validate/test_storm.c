@@ -154,8 +154,7 @@ static int choose_victim(unsigned int *seed)
 
 static void kill_worker(pid_t pid)
 {
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 }
 
 static struct recoveries recoveries_since(struct recoveries before)

@@ -13,52 +13,17 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <time.h>
 
-#include "test.h"
+#include "scene.h"
 
-/* What a test and its children share. */
-struct scene {
-	uint64_t key;
-	struct gate started;
-	struct gate go;
+/* What a test and its children tell each other besides. */
+struct told {
 	void *volatile hole;
 	volatile uint64_t began;
 	volatile uint64_t granted;
 };
 
-static struct scene *scene;
-
-static void scene_new(void)
-{
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(scene, MAP_FAILED);
-	scene->key = test_key();
-}
-
-static void scene_free(void)
-{
-	munmap(scene, sizeof(*scene));
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-/* It is free: whoever takes it does not have to wait. */
-static void assert_free(uint64_t key)
-{
-	long long contended = heap_stat("lock_contended");
-
-	assert_int_equal(npheap_lock(dev, key), 0);
-	assert_int_equal(heap_stat("lock_contended"), contended);
-	assert_int_equal(npheap_unlock(dev, key), 0);
-}
+static struct told *told;
 
 /* True where the kernel has what the module uses to know of it. */
 static int kernel_tells_of_the_end(void)
@@ -106,10 +71,10 @@ static int hold_and_end(void *arg)
 	(void)arg;
 	use_processor(0);
 	put_on_weight();
-	child_check(!npheap_lock(dev, scene->key));
+	child_check(!lock(scene->key));
 	gate_add(&scene->started, 1);
 	gate_wait(&scene->go, 1);
-	scene->began = now_ns();
+	told->began = now_ns();
 	return 0;
 }
 
@@ -117,9 +82,9 @@ static int note_the_grant(void *arg)
 {
 	(void)arg;
 	use_processor(1);
-	child_check(!npheap_lock(dev, scene->key));
-	scene->granted = now_ns();
-	child_check(!npheap_unlock(dev, scene->key));
+	child_check(!lock(scene->key));
+	told->granted = now_ns();
+	child_check(!unlock(scene->key));
 	return 0;
 }
 
@@ -139,8 +104,8 @@ static double part_until_the_grant(void)
 	expect_exit(holder, 0);
 	ended = now_ns();
 	expect_exit(waiter, 0);
-	return (double)(scene->granted - scene->began) /
-	       (double)(ended - scene->began);
+	return (double)(told->granted - told->began) /
+	       (double)(ended - told->began);
 }
 
 static int compare(const void *a, const void *b)
@@ -182,7 +147,7 @@ static void *hold_some(void *arg)
 	int i;
 
 	for (i = 0; i < LOCKS_EACH; i++)
-		child_check(!npheap_lock(dev, first + i));
+		child_check(!lock(first + i));
 	gate_add(&scene->started, 1);
 	for (;;)
 		pause();
@@ -216,8 +181,7 @@ static void threads_lose_each_lock_once(void **state)
 		pid = spawn(hold_with_threads, NULL);
 		gate_wait(&scene->started, THREADS);
 		assert_int_equal(locks_in_use(), locks + THREADS * LOCKS_EACH);
-		kill(pid, SIGKILL);
-		expect_signal(pid, SIGKILL);
+		kill_and_reap(pid);
 		assert_int_equal(heap_stat("lock_recovered"),
 				 recovered + THREADS * LOCKS_EACH);
 		for (i = 0; i < THREADS * LOCKS_EACH; i++)
@@ -237,9 +201,9 @@ static int make_hole(void)
 
 	if (fd < 0)
 		return -1;
-	scene->hole = mmap(NULL, page, PROT_READ | PROT_WRITE,
+	told->hole = mmap(NULL, page, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (uintptr_t)scene->hole;
+	reg.range.start = (uintptr_t)told->hole;
 	reg.range.len = page;
 	child_check(!ioctl(fd, UFFDIO_API, &api));
 	child_check(!ioctl(fd, UFFDIO_REGISTER, &reg));
@@ -254,7 +218,7 @@ static int end_while_looked_at(void *arg)
 	(void)arg;
 	if (fd < 0)
 		return 2;
-	child_check(!npheap_lock(dev, scene->key));
+	child_check(!lock(scene->key));
 	gate_add(&scene->started, 1);
 	/* The stranger is in there, and has a hold on the memory. */
 	child_check(read(fd, &msg, sizeof(msg)) == sizeof(msg));
@@ -264,15 +228,15 @@ static int end_while_looked_at(void *arg)
 static int look_at(void *arg)
 {
 	pid_t pid = (intptr_t)arg;
-	struct iovec there = { scene->hole, 1 };
+	struct iovec there = { told->hole, 1 };
 	char byte;
 	struct iovec here = { &byte, 1 };
 
-	child_check(!npheap_lock(dev, scene->key + 1));
+	child_check(!lock(scene->key + 1));
 	child_check(process_vm_readv(pid, &here, 1, &there, 1, 0) == 1);
 	/* It was the last to leave that memory, but that was not its own. */
-	child_check(npheap_lock(dev, scene->key + 1) == -1 && errno == EDEADLK);
-	child_check(!npheap_unlock(dev, scene->key + 1));
+	child_check(lock(scene->key + 1) == -1 && errno == EDEADLK);
+	child_check(!unlock(scene->key + 1));
 	return 0;
 }
 
@@ -328,8 +292,8 @@ static int lock_under_signals(void *arg)
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (i = 0; i < 20; i++) {
-		child_check(!npheap_lock(dev, scene->key));
-		child_check(!npheap_unlock(dev, scene->key));
+		child_check(!lock(scene->key));
+		child_check(!unlock(scene->key));
 	}
 	return signals ? 0 : 2;
 }
@@ -362,5 +326,6 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
+	told = share(sizeof(*told));
 	return test_main(tests);
 }

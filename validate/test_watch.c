@@ -398,8 +398,7 @@ static void read_sleeps_until_something_happens(void **state)
 	/* And can be killed. */
 	pid = spawn(read_one, &fd);
 	assert_true(wait_asleep(pid));
-	kill(pid, SIGKILL);
-	expect_signal(pid, SIGKILL);
+	kill_and_reap(pid);
 	/* The watch is of the file, which processes share. */
 	notify(key);
 	expect_exit(spawn(read_one, &fd), NPHEAP_WATCH_NOTIFY);

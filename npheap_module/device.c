@@ -205,11 +205,12 @@ static long modern_attach(struct file *file, unsigned int cmd,
 	/* As mmap: write only is not enough to map anything. */
 	if (!(file->f_mode & FMODE_READ))
 		return -EACCES;
-	remembered = args.addr;
+	remembered = args.number;
 	err = npheap_attach(heap, &args, file->f_mode & FMODE_WRITE);
 	if (err || !copy_to_user(argp, &args, sizeof(args)))
 		return err;
-	if (args.addr != remembered)
+	/* A new one, which may be where the old one was, is nobody's now. */
+	if (args.number != remembered)
 		npheap_detach(heap, &args);
 	return -EFAULT;
 }

@@ -620,6 +620,38 @@ static void bad_arguments_do_nothing(void **state)
 	heap_close();
 }
 
+/* An answer that cannot be given is no attachment, wherever it was made. */
+static void unanswered_attachment_is_undone(void **state)
+{
+	struct npheap_attach *args = mmap(NULL, page, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t addr;
+
+	heap_open(state);
+	assert_ptr_not_equal(args, MAP_FAILED);
+	args->key = key;
+	args->size = page;
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_ATTACH, args), 0);
+	addr = args->addr;
+	/* The next one comes to the same place. */
+	munmap((void *)(uintptr_t)addr, page);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_ATTACH, args), 0);
+	assert_int_equal(args->addr, addr);
+	munmap((void *)(uintptr_t)addr, page);
+	assert_int_equal(mprotect(args, page, PROT_READ), 0);
+	assert_errno(ioctl(dev, NPHEAP_IOC_ATTACH, args), EFAULT);
+	assert_int_equal(mappings_of(key), 0);
+	/* But what is attached, and only asked for, stays. */
+	assert_int_equal(mprotect(args, page, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_ATTACH, args), 0);
+	assert_int_equal(mprotect(args, page, PROT_READ), 0);
+	assert_errno(ioctl(dev, NPHEAP_IOC_ATTACH, args), EFAULT);
+	assert_int_equal(mappings_of(key), 1);
+	munmap((void *)(uintptr_t)addr, page);
+	munmap(args, page);
+	heap_close();
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(same_mapping_is_shared),
 	TEST(whole_object_is_mapped),
@@ -641,6 +673,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(threads_attach_while_objects_come_and_go),
 	TEST(many_objects_are_attached),
 	TEST(bad_arguments_do_nothing),
+	TEST(unanswered_attachment_is_undone),
 };
 
 int main(void)

@@ -84,16 +84,10 @@ static bool take_if(struct attachment *a, uint64_t serial)
 	return true;
 }
 
-/* Of one that is in the table, whose mutex is held. */
+/* Of one that is in the table, whose mutex is held: its serial stays. */
 static bool take(struct attachment *a)
 {
-	uint64_t state = atomic_load(&a->state);
-
-	do {
-		if ((state & REFS) == REFS)
-			return false;
-	} while (!atomic_compare_exchange_weak(&a->state, &state, state + 1));
-	return true;
+	return take_if(a, atomic_load(&a->state) >> REFS_BITS);
 }
 
 /* False where it is the last one. */

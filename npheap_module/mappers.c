@@ -98,9 +98,14 @@ static void deleted_show_one(struct seq_file *m, struct npheap_object *obj)
 	seq_puts(m, n ? "\n" : "-\n");
 }
 
+static struct npheap_heap *heap_of(struct seq_file *m)
+{
+	return pde_data(file_inode(m->file));
+}
+
 static void *deleted_start(struct seq_file *m, loff_t *pos)
 {
-	struct npheap_heap *heap = pde_data(file_inode(m->file));
+	struct npheap_heap *heap = heap_of(m);
 
 	mutex_lock(&heap->deleted_mutex);
 	return seq_list_start_head(&heap->deleted, *pos);
@@ -108,21 +113,21 @@ static void *deleted_start(struct seq_file *m, loff_t *pos)
 
 static void *deleted_next(struct seq_file *m, void *entry, loff_t *pos)
 {
-	struct npheap_heap *heap = pde_data(file_inode(m->file));
+	struct npheap_heap *heap = heap_of(m);
 
 	return seq_list_next(entry, &heap->deleted, pos);
 }
 
 static void deleted_stop(struct seq_file *m, void *entry)
 {
-	struct npheap_heap *heap = pde_data(file_inode(m->file));
+	struct npheap_heap *heap = heap_of(m);
 
 	mutex_unlock(&heap->deleted_mutex);
 }
 
 static int deleted_show(struct seq_file *m, void *entry)
 {
-	struct npheap_heap *heap = pde_data(file_inode(m->file));
+	struct npheap_heap *heap = heap_of(m);
 
 	if (entry == &heap->deleted)
 		seq_puts(m, "key\tgeneration\tbytes\tpids\n");

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 
 /* clang-format off */
 static const char usage[] =
-"usage: benchmark [-n ROUNDS] [-s SEED] OBJECTS MAX_SIZE PROCESSES\n"
+"usage: benchmark [OPTION]... OBJECTS MAX_SIZE PROCESSES\n"
 "\n"
 "PROCESSES workers share the objects 0 to OBJECTS-1 of " NPHEAP_DEVICE ",\n"
 "which are deleted first.  In each round a worker takes every key once, and\n"
@@ -34,10 +35,10 @@ static const char usage[] =
 "    cat npheap.*.log | sort -n -k 3 > trace\n"
 "    validate OBJECTS MAX_SIZE\n"
 "\n"
-"  -n ROUNDS  rounds of each worker (default 2)\n"
-"  -s SEED    the choices of each worker follow from this number (default:\n"
-"             another one each time, which is printed)\n"
-"  -h         print this text\n"
+"  -n, --rounds ROUNDS  of each worker (default 2)\n"
+"  -s, --seed SEED      the choices of each worker follow from this number\n"
+"                       (default: another one each time, which is printed)\n"
+"  -h, --help           print this text\n"
 "\n"
 "Exit status: 0 all steps worked, 1 a worker failed or died, 2 bad arguments.\n";
 /* clang-format on */
@@ -447,9 +448,15 @@ static uint64_t number(const char *name, const char *text, uint64_t min,
 
 static void parse_flags(int argc, char **argv, struct options *options)
 {
+	static const struct option flags[] = {
+		{ "rounds", required_argument, NULL, 'n' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
 	int c;
 
-	while ((c = getopt(argc, argv, "n:s:h")) != -1) {
+	while ((c = getopt_long(argc, argv, "n:s:h", flags, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage, stdout);
 			exit(0);
@@ -458,7 +465,7 @@ static void parse_flags(int argc, char **argv, struct options *options)
 		} else if (c == 's') {
 			options->seed = number("SEED", optarg, 0, UINT64_MAX);
 		} else {
-			fputs(usage, stderr);
+			/* It has been named. */
 			exit(2);
 		}
 	}
@@ -470,7 +477,8 @@ static struct options parse_arguments(int argc, char **argv)
 
 	parse_flags(argc, argv, &options);
 	if (argc - optind != 3) {
-		fputs(usage, stderr);
+		fputs("benchmark: OBJECTS, MAX_SIZE and PROCESSES are needed,"
+		      " and nothing else; see --help\n", stderr);
 		exit(2);
 	}
 	argv += optind;

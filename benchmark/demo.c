@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "crew.h"
@@ -220,10 +221,23 @@ static size_t equal_sums(const struct tree *tree, const struct sum *sums)
 	return equal;
 }
 
+/* What ran it all: of that depends how long it took. */
+static void print_machine(void)
+{
+	const char *accel = getenv("NPHEAP_ACCEL");
+	struct utsname name;
+
+	uname(&name);
+	printf("kernel        %s, %s, %ld processors%s%s\n", name.release,
+	       name.machine, sysconf(_SC_NPROCESSORS_ONLN),
+	       accel ? ", in QEMU: " : "", accel ? accel : "");
+}
+
 static void print_story(const struct tree *tree, const struct story *story,
 			unsigned int producers, unsigned int consumers,
 			size_t equal)
 {
+	print_machine();
 	printf("files         %zu\n", tree->count);
 	printf("bytes         %llu\n", (unsigned long long)tree->bytes);
 	printf("producers     %u, loaded all in %.3f s and exited\n",
@@ -254,6 +268,19 @@ static void print_comparison(const struct comparison *comparison,
 		printf("%-12s %20.3f %20.3f\n", compared[t]->name,
 		       median(comparison->seconds[READ][t]),
 		       median(comparison->seconds[HASH][t]));
+}
+
+/* True if what the demonstration promises is what happened. */
+static bool print_verdict(const struct tree *tree, const struct story *story,
+			  size_t equal)
+{
+	bool good = equal == tree->count && story->killed == 1 &&
+		    story->taken_over == 1;
+
+	printf("\n%s: %zu of %zu files arrived whole, though %u of the"
+	       " producers was killed\n", good ? "passed" : "FAILED", equal,
+	       tree->count, story->killed);
+	return good;
 }
 
 /* The run */
@@ -315,8 +342,7 @@ static int report(const struct settings *settings, const struct tree *tree,
 		return failed("comparison", err);
 	print_comparison(&comparison, settings->producers,
 			 settings->consumers);
-	return equal != tree->count || story->killed != 1 ||
-	       story->taken_over != 1;
+	return !print_verdict(tree, story, equal);
 }
 
 static int run(const struct settings *settings)
@@ -341,49 +367,66 @@ static int run(const struct settings *settings)
 }
 
 static const char usage_text[] =
-"usage: demo [-p PRODUCERS] [-c CONSUMERS] DIRECTORY\n"
+"usage: demo [OPTION]... DIRECTORY\n"
 "Share the files of a directory between processes through npheap.\n"
 "\n"
-"  -p N   producer processes, 2 to 16 (4): one of them gets killed\n"
-"  -c N   consumer processes, 1 to 16 (4)\n"
+"  -p, --producers N   processes, 2 to 16 (4): one of them gets killed\n"
+"  -c, --consumers N   processes, 1 to 16 (4)\n"
+"  -h, --help          print this text\n"
 "\n"
 "A progress bar is shown where standard error is a terminal or\n"
 "NPHEAP_PROGRESS is 1.\n"
 "\n"
 "Exit status: 0, 1 (a sum differs, or it could not run), 2 (usage).\n";
 
-static bool parse_count(const char *text, long low, unsigned int *count)
+static unsigned int count(int option, long low)
 {
 	char *end;
-	long number = strtol(text, &end, 10);
+	long number = strtol(optarg, &end, 10);
 
-	*count = (unsigned int)number;
-	return *text && !*end && number >= low && number <= CHANNEL_WORKERS;
+	if (*optarg && !*end && number >= low && number <= CHANNEL_WORKERS)
+		return (unsigned int)number;
+	fprintf(stderr, "demo: -%c must be %ld to %d, not '%s'\n", option, low,
+		CHANNEL_WORKERS, optarg);
+	exit(2);
 }
 
-static bool parse(int argc, char **argv, struct settings *settings)
+static void parse(int argc, char **argv, struct settings *settings)
 {
+	static const struct option options[] = {
+		{ "producers", required_argument, NULL, 'p' },
+		{ "consumers", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
 	int option;
 
-	while ((option = getopt(argc, argv, "p:c:")) != -1) {
-		if (option == 'p' && parse_count(optarg, 2,
-						 &settings->producers))
-			continue;
-		if (option == 'c' && parse_count(optarg, 1,
-						 &settings->consumers))
-			continue;
-		return false;
+	while ((option = getopt_long(argc, argv, "p:c:h", options,
+				     NULL)) != -1) {
+		if (option == 'p') {
+			settings->producers = count(option, 2);
+		} else if (option == 'c') {
+			settings->consumers = count(option, 1);
+		} else if (option == 'h') {
+			fputs(usage_text, stdout);
+			exit(0);
+		} else {
+			/* It has been named. */
+			exit(2);
+		}
+	}
+	if (optind + 1 != argc) {
+		fputs("demo: one DIRECTORY is needed; see --help\n", stderr);
+		exit(2);
 	}
 	settings->directory = argv[optind];
-	return optind + 1 == argc;
 }
 
 int main(int argc, char **argv)
 {
 	struct settings settings = { .producers = 4, .consumers = 4 };
 
-	if (!parse(argc, argv, &settings))
-		return fputs(usage_text, stderr), 2;
+	parse(argc, argv, &settings);
 	if (crew_init())
 		return perror("demo"), 1;
 	return run(&settings);

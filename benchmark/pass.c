@@ -283,14 +283,17 @@ static const char usage_text[] =
 "usage: pass [OPTION]...\n"
 "Pass items between processes through npheap and its peers; verify each byte.\n"
 "\n"
-"  -p N          producer processes, 1 to 16 (2)\n"
-"  -c N          consumer processes, 1 to 16 (2)\n"
-"  -s SIZE,...   bytes an item, 64 to 16M, with K or M (64,1K,4K,64K,1M,16M)\n"
-"  -n ITEMS      items a round (128 MiB of them, but at most 20000)\n"
-"  -r ROUNDS     rounds of which the median is printed, 1 to 99 (3)\n"
-"  -t NAME,...   npheap, npheap-pool, pipe, unix, shm, shm-pool,\n"
-"                tmpfs (all)\n"
-"  --csv         one line a round instead of the table\n"
+"  -p, --producers N        processes, 1 to 16 (2)\n"
+"  -c, --consumers N        processes, 1 to 16 (2)\n"
+"  -s, --sizes SIZE,...     bytes an item, 64 to 16M, with K or M\n"
+"                           (64,1K,4K,64K,1M,16M)\n"
+"  -n, --items ITEMS        a round (128 MiB of them, but at most 20000)\n"
+"  -r, --rounds ROUNDS      of which the median is printed, 1 to 99 (3)\n"
+"  -t, --transports NAME,...\n"
+"                           npheap, npheap-pool, pipe, unix, shm, shm-pool,\n"
+"                           tmpfs (all)\n"
+"      --csv                one line a round instead of the table\n"
+"  -h, --help               print this text\n"
 "\n"
 "Exit status: 0; 1 a wrong or missing byte, or it could not run; 2 usage.\n";
 
@@ -370,6 +373,13 @@ static bool parse_option(int option, struct settings *settings)
 	return false;
 }
 
+/* A list has been cut at its commas, so the value is not repeated. */
+static int bad_value(int option)
+{
+	fprintf(stderr, "pass: bad value of -%c; see --help\n", option);
+	return 2;
+}
+
 static void defaults(struct settings *settings)
 {
 	char sizes[] = "64,1K,4K,64K,1M,16M";
@@ -388,6 +398,12 @@ static void defaults(struct settings *settings)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "producers", required_argument, NULL, 'p' },
+		{ "consumers", required_argument, NULL, 'c' },
+		{ "sizes", required_argument, NULL, 's' },
+		{ "items", required_argument, NULL, 'n' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "transports", required_argument, NULL, 't' },
 		{ "csv", no_argument, NULL, 'C' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
@@ -400,11 +416,17 @@ int main(int argc, char **argv)
 				     NULL)) != -1) {
 		if (option == 'h')
 			return fputs(usage_text, stdout) == EOF;
+		/* getopt_long() has named what it does not know. */
+		if (option == '?')
+			return 2;
 		if (!parse_option(option, &settings))
-			return fputs(usage_text, stderr), 2;
+			return bad_value(option);
 	}
-	if (optind != argc)
-		return fputs(usage_text, stderr), 2;
+	if (optind != argc) {
+		fprintf(stderr, "pass: what is '%s'? see --help\n",
+			argv[optind]);
+		return 2;
+	}
 	if (crew_init())
 		return perror("pass"), 1;
 	return run(&settings);

@@ -5,6 +5,7 @@
  * with what the steps before it stored.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,15 +17,15 @@
 
 /* clang-format off */
 static const char usage[] =
-"usage: validate [-t TRACE] OBJECTS [MAX_SIZE]\n"
+"usage: validate [OPTION]... OBJECTS [MAX_SIZE]\n"
 "\n"
 "Checks the objects 0 to OBJECTS-1 of " NPHEAP_DEVICE " against the trace of\n"
 "the benchmark run that made them, and every read in the trace against the\n"
 "steps before it.  No object may be longer than MAX_SIZE bytes.\n"
 "\n"
-"  -t TRACE  the logs of all workers, sorted by their third field\n"
-"            (default: trace)\n"
-"  -h        print this text\n"
+"  -t, --trace TRACE  the logs of all workers, sorted by their third field\n"
+"                     (default: trace)\n"
+"  -h, --help         print this text\n"
 "\n"
 "Prints Pass, or a line for each difference.  Exit status: 0 Pass, 1 there are\n"
 "differences, 2 bad arguments or a trace that cannot be read.\n";
@@ -334,12 +335,6 @@ static int validate(struct replay *replay)
 	return replay->differences ? EXIT_DIFFERENT : EXIT_PASS;
 }
 
-static void bad_usage(void)
-{
-	fputs(usage, stderr);
-	exit(EXIT_BAD);
-}
-
 static uint64_t argument(const char *name, const char *text, uint64_t max)
 {
 	uint64_t value;
@@ -353,21 +348,30 @@ static uint64_t argument(const char *name, const char *text, uint64_t max)
 
 static void parse_arguments(int argc, char **argv, struct replay *replay)
 {
+	static const struct option options[] = {
+		{ "trace", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
 	int c;
 
-	while ((c = getopt(argc, argv, "t:h")) != -1) {
+	while ((c = getopt_long(argc, argv, "t:h", options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(usage, stdout);
 			exit(EXIT_PASS);
 		} else if (c != 't') {
-			bad_usage();
+			/* It has been named. */
+			exit(EXIT_BAD);
 		}
 		replay->name = optarg;
 	}
 	argc -= optind;
 	argv += optind;
-	if (argc != 1 && argc != 2)
-		bad_usage();
+	if (argc != 1 && argc != 2) {
+		fputs("validate: OBJECTS is needed, and at most MAX_SIZE"
+		      " besides; see --help\n", stderr);
+		exit(EXIT_BAD);
+	}
 	replay->objects = argument("OBJECTS", argv[0], UINT32_MAX);
 	if (argc == 2)
 		replay->max_size = argument("MAX_SIZE", argv[1], 1 << 30);

@@ -8,6 +8,8 @@ VERSION := 1.0.0
 # The kernel that "module" and "install" build for.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
+include scripts/paths.mk
+
 all: lib bench validators
 
 help:
@@ -34,7 +36,7 @@ validators: lib
 	$(MAKE) -C validate
 
 module:
-	$(MAKE) -C npheap_module KDIR=$(KDIR)
+	$(MAKE) -C npheap_module KDIR=$(abspath $(KDIR))
 
 demo:
 	scripts/setup
@@ -62,11 +64,15 @@ install: lib
 	@if [ -e "$(KDIR)/include/config/kernel.release" ]; then \
 		$(MAKE) modules_install; \
 	else \
-		echo "The module was not installed: no kernel headers in $(KDIR)"; \
+		echo; \
+		echo "The module was left out: no kernel headers in $(KDIR)."; \
+		echo "Install them and come again, or name a kernel's build directory:"; \
+		echo "    apt-get install linux-headers-$$(uname -r)"; \
+		echo "    make modules_install KDIR=/usr/src/linux-headers-RELEASE"; \
 	fi
 
 modules_install: module
-	$(MAKE) -C npheap_module modules_install KDIR=$(KDIR) \
+	$(MAKE) -C npheap_module modules_install KDIR=$(abspath $(KDIR)) \
 		INSTALL_MOD_PATH=$(DESTDIR)
 
 uninstall:

@@ -5,6 +5,7 @@
 
 VERSION := $(shell sed -n 's/^VERSION := //p' $(ROOT)/Makefile)
 PREFIX ?= /usr/local
+include $(ROOT)/scripts/paths.mk
 INSTALL ?= install
 
 UAPI := $(ROOT)/npheap_module/include/uapi

@@ -14,6 +14,7 @@ help:
 	@echo 'make              the library, the benchmarks, the validator and tests'
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
+	@echo 'make faults       fail each allocation and user copy of each call once'
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
@@ -52,6 +53,11 @@ check-all:
 	$(MAKE) all
 	scripts/check
 
+# On the debug kernel: where memory and user copies fail, one after the other.
+faults: all
+	scripts/vm --kernel debug --leaks --timeout 3000 -- \
+		$(CURDIR)/validate/test_faults --all
+
 # The module belongs to one kernel: it is installed where that kernel's build
 # directory is there, and left out with a word where it is not.  After an
 # install into the system's own directories, run ldconfig.
@@ -82,5 +88,5 @@ clean:
 lint:
 	scripts/lint
 
-.PHONY: all help lib bench validators module demo check check-all install \
-	modules_install uninstall clean lint
+.PHONY: all help lib bench validators module demo check check-all faults \
+	install modules_install uninstall clean lint

@@ -15,6 +15,8 @@ help:
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
 	@echo 'make faults       fail each allocation and user copy of each call once'
+	@echo 'make torture      a million random operations, checked, on the debug kernel;'
+	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
@@ -58,6 +60,14 @@ faults: all
 	scripts/vm --kernel debug --leaks --timeout 3000 -- \
 		$(CURDIR)/validate/test_faults --all
 
+# Hours on a slow machine: half of the operations are sequences of one thread,
+# half are a crowd's, and nobody waits for the other.
+torture: all
+	scripts/vm --kernel debug --leaks --timeout 14400 -- \
+		$(CURDIR)/validate/torture --operations 1000000
+	scripts/vm --memory 8G --timeout 3600 -- \
+		$(CURDIR)/validate/torture --processes 16 --threads 30000
+
 # The module belongs to one kernel: it is installed where that kernel's build
 # directory is there, and left out with a word where it is not.  After an
 # install into the system's own directories, run ldconfig.
@@ -89,4 +99,4 @@ lint:
 	scripts/lint
 
 .PHONY: all help lib bench validators module demo check check-all faults \
-	install modules_install uninstall clean lint
+	torture install modules_install uninstall clean lint

@@ -65,7 +65,7 @@ faults: all
 torture: all
 	scripts/vm --kernel debug --leaks --timeout 14400 -- \
 		$(CURDIR)/validate/torture --operations 1000000
-	scripts/vm --memory 8G --timeout 3600 -- \
+	scripts/vm --memory 7G --timeout 3600 -- \
 		$(CURDIR)/validate/torture --processes 16 --threads 30000
 
 # The module belongs to one kernel: it is installed where that kernel's build

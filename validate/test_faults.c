@@ -255,19 +255,19 @@ static void loading_fails(void **state)
 
 static size_t make_table(struct CMUnitTest *tests)
 {
-	size_t n;
+	const struct fault_entry *e;
+	size_t n = 0;
 	char *name;
 
-	for (n = 0; fault_entries[n].id; n++) {
-		if (asprintf(&name, "fails_%s", fault_entries[n].id) < 0)
-			exit(1);
-		tests[n] = (struct CMUnitTest){
-			name, fails, test_begin, test_end,
-			(void *)&fault_entries[n],
-		};
-	}
 	if (all_sites)
 		tests[n++] = (struct CMUnitTest)TEST(loading_fails);
+	for (e = fault_entries; e->id; e++) {
+		if (asprintf(&name, "fails_%s", e->id) < 0)
+			exit(1);
+		tests[n++] = (struct CMUnitTest){
+			name, fails, test_begin, test_end, (void *)e,
+		};
+	}
 	return n;
 }
 

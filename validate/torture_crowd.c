@@ -45,6 +45,8 @@ struct crowd {
 	_Atomic uint64_t stamps;
 	_Atomic uint64_t operations[CROWD_PROCESSES];
 	struct round rounds[STRICT];
+	uint64_t first_events[STRICT];
+	struct gate keeper;
 };
 
 struct worker {
@@ -645,30 +647,38 @@ static int stop_all(pid_t *pids, unsigned int processes)
 	return rc;
 }
 
-/* Settled by a process, or this one's knowledge of the keys would be left. */
-static int clear_up(void *arg)
+static void check_events(void)
 {
-	struct npheap_lock_args args = { .flags = NPHEAP_LOCK_REPORT };
-	uint64_t *events = arg;
 	uint64_t event;
 	int i;
 
+	for (i = 0; i < STRICT; i++) {
+		const struct round *r = &crowd->rounds[i];
+
+		child_check(!npheap_event(heap, crowd->key + i, &event));
+		event = (event - crowd->first_events[i]) / 2;
+		child_check(event >= r->notified);
+		child_check(event <= r->notified_begun);
+	}
+}
+
+/* By a process, or what this one knows of the keys would be left. */
+static int clear_up(void *arg)
+{
+	int i;
+
+	(void)arg;
+	check_events();
 	for (i = 0; i < STRICT + WILD; i++) {
-		args.key = crowd->key + i;
-		args.timeout = soon(1000000);
-		child_check(!npheap_remove(heap, args.key));
-		if (i < STRICT) {
-			child_check(!npheap_event(heap, args.key, &event));
-			event = (event - events[i]) / 2;
-			child_check(event >= crowd->rounds[i].notified);
-			child_check(event <= crowd->rounds[i].notified_begun);
-		}
+		uint64_t key = crowd->key + i;
+
+		child_check(!npheap_remove(heap, key));
 		/* Makes it usable where nobody settled a death. */
-		child_check(!npheap_break(heap, args.key));
-		if (ioctl(dev, NPHEAP_IOC_LOCK, &args))
-			child_check(errno == EOWNERDEAD);
-		npheap_consistent(heap, args.key);
-		child_check(!unlock_by_ioctl(args.key));
+		child_check(!npheap_break(heap, key));
+		child_check(npheap_acquire_with(heap, key, 0, soon(1000000)) !=
+			    -ETIMEDOUT);
+		npheap_consistent(heap, key);
+		child_check(!npheap_release(heap, key));
 	}
 	return 0;
 }
@@ -676,14 +686,27 @@ static int clear_up(void *arg)
 /* Knows the strict keys while the others work, so that their counts go on. */
 static int keep_records(void *arg)
 {
-	uint64_t *events = arg;
-	struct gate *gate = (struct gate *)(events + STRICT);
 	int i;
 
+	(void)arg;
 	for (i = 0; i < STRICT; i++)
-		child_check(!npheap_event(heap, crowd->key + i, &events[i]));
-	gate_add(gate, 1);
-	gate_wait(gate, 2);
+		child_check(!npheap_event(heap, crowd->key + i,
+					  &crowd->first_events[i]));
+	gate_add(&crowd->keeper, 1);
+	gate_wait(&crowd->keeper, 2);
+	return 0;
+}
+
+static int crowd_new(uint64_t seed, unsigned int threads)
+{
+	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (crowd == MAP_FAILED || npheap_open(NULL, 0, &heap))
+		return -1;
+	crowd->seed = seed;
+	crowd->threads = threads;
+	crowd->key = test_key();
+	crowd->stamps = 1;
 	return 0;
 }
 
@@ -692,34 +715,25 @@ int crowd_run(uint64_t seed, unsigned int processes, unsigned int threads,
 {
 	struct leftovers before = leftovers_now();
 	pid_t pids[CROWD_PROCESSES], keeper;
-	struct gate *gate;
-	uint64_t *events;
 	unsigned int i;
 	int rc;
 
-	crowd = mmap(NULL, sizeof(*crowd) + 4096, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (crowd == MAP_FAILED || npheap_open(NULL, 0, &heap))
+	if (crowd_new(seed, threads))
 		return perror("crowd"), 1;
+	/* The handle of this process. */
 	before.references++;
-	crowd->seed = seed;
-	crowd->threads = threads;
-	crowd->key = test_key();
-	crowd->stamps = 1;
-	events = (uint64_t *)(crowd + 1);
-	gate = (struct gate *)(events + STRICT);
-	keeper = spawn(keep_records, events);
-	gate_wait(gate, 1);
+	keeper = spawn(keep_records, NULL);
+	gate_wait(&crowd->keeper, 1);
 	for (i = 0; i < processes; i++)
 		pids[i] = spawn(process, (void *)(uintptr_t)i);
 	rc = kill_some(pids, processes, operations, ms, result);
 	rc |= stop_all(pids, processes);
-	rc |= status_of(spawn(clear_up, events));
-	gate_add(gate, 1);
+	rc |= status_of(spawn(clear_up, NULL));
+	gate_add(&crowd->keeper, 1);
 	rc |= status_of(keeper);
 	result->operations = all_operations();
 	rc |= !leftovers_are(before);
 	npheap_close(heap);
-	munmap(crowd, sizeof(*crowd) + 4096);
+	munmap(crowd, sizeof(*crowd));
 	return !!rc;
 }

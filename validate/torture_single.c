@@ -192,17 +192,38 @@ static size_t make_shorter(struct op *ops, size_t length)
 	return length;
 }
 
+/* Where the sequence that ran last went wrong. */
+static void print_mismatch(const struct op *ops, size_t length)
+{
+	if (progress->done == length) {
+		printf("# something is left, or the process did not end\n");
+		return;
+	}
+	printf("# number %zu: expected %ld, got %ld: ", progress->done + 1,
+	       progress->expected, progress->got);
+	print_op(stdout, &ops[progress->done]);
+}
+
 static void print_failure(const struct op *ops, size_t length)
 {
 	size_t i;
 
-	try_sequence(ops, length);
 	for (i = 0; i < length; i++)
 		print_op(stdout, &ops[i]);
-	if (progress->done < length)
-		printf("# the last but %zu: expected %ld, got %ld\n",
-		       length - progress->done - 1, progress->expected,
-		       progress->got);
+	if (try_sequence(ops, length))
+		print_mismatch(ops, length);
+}
+
+/* What fails only now and then cannot be made shorter. */
+static void explain(struct op *ops)
+{
+	print_mismatch(ops, SEQUENCE);
+	if (!try_sequence(ops, SEQUENCE)) {
+		printf("# once more, it does not fail\n");
+		return;
+	}
+	printf("# made shorter:\n");
+	print_failure(ops, make_shorter(ops, SEQUENCE));
 }
 
 /* -------------------------------------------------------------------- run -- */
@@ -223,17 +244,15 @@ int single_run(uint64_t seed, uint64_t count, long long ms)
 	long long limit = now_ms() + ms;
 	struct op ops[SEQUENCE];
 	uint64_t stream;
-	size_t length;
 
 	prepare();
 	for (stream = 0; single_checked < count && now_ms() < limit; stream++) {
 		generate(ops, SEQUENCE, dice_new(seed, stream));
 		if (!try_sequence(ops, SEQUENCE))
 			continue;
-		printf("# a sequence of seed %llu fails; made shorter:\n",
+		printf("# a sequence of seed %llu fails\n",
 		       (unsigned long long)seed);
-		length = make_shorter(ops, SEQUENCE);
-		print_failure(ops, length);
+		explain(ops);
 		return 1;
 	}
 	return 0;

@@ -473,6 +473,9 @@ long model_other(const struct op *op)
 	struct lock *l = &locks[op->key];
 	long rc;
 
+	/* That nobody gets it is told also while one holds it who did not ask. */
+	if (l->lost)
+		return -ENOTRECOVERABLE;
 	if (l->held)
 		return -EBUSY;
 	rc = take(l, EXCLUSIVE, true);

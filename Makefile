@@ -16,6 +16,9 @@ help:
 	@echo 'make              the library, the benchmarks, the validator and tests'
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
+	@echo 'make faults       fail each allocation and user copy of each call once'
+	@echo 'make torture      a million random operations, checked, on the debug kernel;'
+	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
@@ -54,6 +57,19 @@ check-all:
 	$(MAKE) all
 	scripts/check
 
+# On the debug kernel: where memory and user copies fail, one after the other.
+faults: all
+	scripts/vm --kernel debug --leaks --timeout 3000 -- \
+		$(CURDIR)/validate/test_faults --all
+
+# Hours on a slow machine: half of the operations are sequences of one thread,
+# half are a crowd's, and nobody waits for the other.
+torture: all
+	scripts/vm --kernel debug --leaks --timeout 14400 -- \
+		$(CURDIR)/validate/torture --operations 1000000
+	scripts/vm --memory 7G --timeout 3600 -- \
+		$(CURDIR)/validate/torture --processes 16 --threads 30000
+
 # The module belongs to one kernel: it is installed where that kernel's build
 # directory is there, and left out with a word where it is not.  After an
 # install into the system's own directories, run ldconfig.
@@ -88,5 +104,5 @@ clean:
 lint:
 	scripts/lint
 
-.PHONY: all help lib bench validators module demo check check-all install \
-	modules_install uninstall clean lint
+.PHONY: all help lib bench validators module demo check check-all faults \
+	torture install modules_install uninstall clean lint

@@ -124,7 +124,8 @@ struct npheap_mapping {
  *
  * Return: 0, or -ENOENT (no such object, and @size is 0, or the handle is
  * read-only), -EOVERFLOW (@key), -ENOSPC (a limit of the heap is reached),
- * -EDQUOT (a limit of the user), -ENFILE, -EINTR (killed) or -ENOMEM.
+ * -EDQUOT (a limit of the user), -ENFILE, -EINTR (killed) or -ENOMEM.  A new
+ * object stays also where there is no room for its mapping (-ENOMEM).
  */
 int npheap_attach(struct npheap *heap, uint64_t key, uint64_t size,
 		  const struct npheap_mapping **mapping);

@@ -77,6 +77,31 @@ int enter_group(void)
 	return write_text(GROUP "/cgroup.procs", "0");
 }
 
+struct leftovers leftovers_now(void)
+{
+	return (struct leftovers){
+		.objects = heap_stat("objects"),
+		.bytes = heap_stat("bytes"),
+		.deleted = heap_stat("deleted_bytes"),
+		.sparse = heap_stat("sparse_bytes"),
+		.locks = heap_stat("locks"),
+		.references = read_number("/sys/module/npheap/refcnt"),
+	};
+}
+
+int leftovers_are(struct leftovers before)
+{
+	struct leftovers now = leftovers_now();
+
+	if (!memcmp(&before, &now, sizeof(now)))
+		return 1;
+	printf("# left: objects %lld, bytes %lld, deleted %lld, sparse %lld, locks %lld, references %lld\n",
+	       now.objects - before.objects, now.bytes - before.bytes,
+	       now.deleted - before.deleted, now.sparse - before.sparse,
+	       now.locks - before.locks, now.references - before.references);
+	return 0;
+}
+
 int is_filled(const void *p, int byte, size_t size)
 {
 	const char *c = p;

@@ -38,6 +38,20 @@ void need_group(void);
 /** A child's way into it; 0 or -errno. */
 int enter_group(void);
 
+/** All that the heap counts, and who keeps the module loaded. */
+struct leftovers {
+	long long objects;
+	long long bytes;
+	long long deleted;
+	long long sparse;
+	long long locks;
+	long long references;
+};
+
+struct leftovers leftovers_now(void);
+/** True if they are what they were @before; prints how they differ. */
+int leftovers_are(struct leftovers before);
+
 /** True if each of @size bytes is @byte. */
 int is_filled(const void *p, int byte, size_t size);
 

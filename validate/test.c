@@ -561,6 +561,26 @@ int wait_asleep(pid_t pid)
 	return 0;
 }
 
+size_t log_lines_of_npheap(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	char record[8192];
+	size_t lines = 0;
+	ssize_t n;
+
+	if (fd < 0) {
+		printf("# /dev/kmsg: %s\n", strerror(errno));
+		skip();
+	}
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		record[n > 0 ? n : 0] = 0;
+		lines += !!strstr(record, "npheap");
+	}
+	close(fd);
+	return lines;
+}
+
 int forbid_system_calls(void)
 {
 	struct sock_filter code[] = {

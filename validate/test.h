@@ -168,6 +168,9 @@ void need_syscall32(void);
 /** A command whose fields, but for the offset, hold what a stack would. */
 struct npheap_cmd garbage_cmd(uint64_t offset);
 
+/** Lines of the kernel log that speak of npheap; skips where there is no log. */
+size_t log_lines_of_npheap(void);
+
 /** Whoever does anything but write and end after this is killed; 0 or -1. */
 int forbid_system_calls(void);
 

@@ -664,26 +664,6 @@ static void observe_tracepoints_can_be_off(void **state)
 
 /* --------------------------------------------------------------- kernel log */
 
-static size_t log_lines_of_npheap(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
-	char record[8192];
-	size_t lines = 0;
-	ssize_t n;
-
-	if (fd < 0) {
-		printf("# /dev/kmsg: %s\n", strerror(errno));
-		skip();
-	}
-	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
-	       (n < 0 && errno == EPIPE)) {
-		record[n > 0 ? n : 0] = 0;
-		lines += !!strstr(record, "npheap");
-	}
-	close(fd);
-	return lines;
-}
-
 /* Nothing that a caller does, right or wrong, is logged. */
 static void observe_silence_in_the_log(void **state)
 {

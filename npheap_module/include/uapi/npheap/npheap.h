@@ -200,8 +200,9 @@ struct npheap_bind {
  * creates it as mmap does, unless that is what the attachment @number already
  * has at @addr, made by this process or by one that it was forked from.  DETACH
  * unmaps it, @size is 0; EINVAL: that is not, or not wholly, there any more.
- * Both also by a descriptor that was opened read-only.  Who unmaps it in
- * another way changes the unmapped word of its epoch page.
+ * Both also by a descriptor that was opened read-only.  A new object stays
+ * also where it cannot be mapped then (ENOMEM) or told (EFAULT).  Who unmaps it
+ * in another way changes the unmapped word of its epoch page.
  */
 struct npheap_attach {
 	__u64 key;

@@ -1,0 +1,745 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The entry points that faults.h speaks of.  Each runs in a new process, so
+ * that what is made at its first use of the heap is made every time.
+ */
+#include <poll.h>
+#include <sys/ptrace.h>
+
+#include "faults.h"
+
+#define HUGE_SIZE (2UL << 20)
+
+uint64_t fault_key;
+
+/* What the calls share; a process has one entry. */
+static char *mapped;
+static size_t mapped_size;
+static int descriptor = -1;
+static uint64_t event;
+static struct npheap_attach attached;
+static struct npheap *library;
+
+#define CALL(command, ...)						\
+	ioctl(dev, command, &__VA_ARGS__)
+
+/* ------------------------------------------------------------- descriptor -- */
+
+static long call_open(void)
+{
+	descriptor = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	return descriptor;
+}
+
+static void before_open(void)
+{
+	child_check(call_open() >= 0);
+}
+
+static long call_close(void)
+{
+	return close(descriptor);
+}
+
+static void after_open(void)
+{
+	close(descriptor);
+}
+
+/* ------------------------------------------------------------------ locks -- */
+
+static long call_join(void)
+{
+	struct npheap_join join;
+
+	return ioctl(dev, NPHEAP_IOC_JOIN, &join);
+}
+
+static long call_bind(void)
+{
+	return CALL(NPHEAP_IOC_BIND, (struct npheap_bind){ .key = fault_key });
+}
+
+static long call_lock(void)
+{
+	return lock_by_ioctl(fault_key);
+}
+
+static long lock_with(uint32_t flags)
+{
+	return CALL(NPHEAP_IOC_LOCK, (struct npheap_lock_args){
+		.key = fault_key, .timeout = UINT64_MAX, .flags = flags });
+}
+
+static long call_lock_args(void)
+{
+	return lock_with(NPHEAP_LOCK_TRY | NPHEAP_LOCK_REPORT);
+}
+
+static long call_lock_shared(void)
+{
+	return lock_with(NPHEAP_LOCK_SHARED);
+}
+
+static void before_locked(void)
+{
+	child_check(!call_lock());
+}
+
+static long call_unlock(void)
+{
+	return unlock_by_ioctl(fault_key);
+}
+
+static void after_locked(void)
+{
+	child_check(!call_unlock());
+}
+
+static int die_with_lock(void *arg)
+{
+	(void)arg;
+	return (int)call_lock();
+}
+
+/* Held by this process, and told that a holder died. */
+static void before_marked(void)
+{
+	int status;
+	pid_t pid = spawn(die_with_lock, NULL);
+
+	child_check(waitpid(pid, &status, 0) == pid && !status);
+	child_check(lock_with(NPHEAP_LOCK_REPORT) == -1 &&
+		    errno == EOWNERDEAD);
+}
+
+static long call_consistent(void)
+{
+	return ioctl(dev, NPHEAP_IOC_CONSISTENT, &fault_key);
+}
+
+static long call_break(void)
+{
+	return ioctl(dev, NPHEAP_IOC_BREAK, &fault_key);
+}
+
+/* Breaking leaves a mark. */
+static void after_broken(void)
+{
+	child_check(lock_with(NPHEAP_LOCK_REPORT) == -1 &&
+		    errno == EOWNERDEAD);
+	child_check(!call_consistent());
+	child_check(!call_unlock());
+}
+
+/* ----------------------------------------------------------------- events -- */
+
+static long call_event(void)
+{
+	return CALL(NPHEAP_IOC_EVENT, (struct npheap_event){ .key = fault_key });
+}
+
+static void before_event(void)
+{
+	struct npheap_event args = { .key = fault_key };
+
+	child_check(!ioctl(dev, NPHEAP_IOC_EVENT, &args));
+	event = args.event;
+}
+
+static long call_wait(void)
+{
+	return CALL(NPHEAP_IOC_WAIT, (struct npheap_event){ .key = fault_key });
+}
+
+/* A success, or it would be made again. */
+static long call_wait_timeout(void)
+{
+	int rc = CALL(NPHEAP_IOC_WAIT, (struct npheap_event){
+		.key = fault_key, .event = event, .timeout = 1 });
+
+	return rc < 0 && errno == ETIMEDOUT ? 0 : rc;
+}
+
+static long call_notify(void)
+{
+	return CALL(NPHEAP_IOC_NOTIFY, (struct npheap_event){
+		.key = fault_key, .count = 1 });
+}
+
+static long call_watch(void)
+{
+	uint32_t flags = NPHEAP_WATCH_NONBLOCK;
+
+	descriptor = ioctl(dev, NPHEAP_IOC_WATCH, &flags);
+	return descriptor;
+}
+
+static void before_watch(void)
+{
+	child_check(call_watch() >= 0);
+}
+
+static long watch_set(uint32_t events)
+{
+	struct npheap_watch_key args = { .key = fault_key, .events = events };
+
+	return ioctl(descriptor, NPHEAP_IOC_WATCH_SET, &args);
+}
+
+static long call_watch_set(void)
+{
+	return watch_set(NPHEAP_WATCH_NOTIFY);
+}
+
+static long call_watch_forget(void)
+{
+	return watch_set(0);
+}
+
+static void before_watched(void)
+{
+	before_watch();
+	child_check(!call_watch_set());
+}
+
+static void before_told(void)
+{
+	before_watched();
+	child_check(call_notify() >= 0);
+}
+
+/* What is told once must be told again after a failure. */
+static long call_watch_read(void)
+{
+	struct npheap_watch_key got;
+	long rc = read(descriptor, &got, sizeof(got));
+
+	if (rc >= 0)
+		child_check(rc == sizeof(got) && got.key == fault_key &&
+			    got.events == NPHEAP_WATCH_NOTIFY);
+	return rc;
+}
+
+static long call_watch_poll(void)
+{
+	struct pollfd pfd = { .fd = descriptor, .events = POLLIN };
+
+	return poll(&pfd, 1, 0);
+}
+
+/* ---------------------------------------------------------------- objects -- */
+
+static void create(uint64_t size, uint64_t max_size, uint32_t flags)
+{
+	child_check(!CALL(NPHEAP_IOC_CREATE, (struct npheap_create){
+		.key = fault_key, .size = size, .max_size = max_size,
+		.flags = flags }));
+}
+
+static void before_object(void)
+{
+	create(4 * page, 0, 0);
+}
+
+static void before_growing(void)
+{
+	create(page, 64 * page, 0);
+}
+
+static void before_huge(void)
+{
+	create(HUGE_SIZE, 0, 0);
+}
+
+static void before_sparse(void)
+{
+	create(64 * page, 128 * page, NPHEAP_CREATE_SPARSE);
+}
+
+static void after_object(void)
+{
+	child_check(!npheap_delete(dev, fault_key));
+}
+
+static long call_create(void)
+{
+	return CALL(NPHEAP_IOC_CREATE, (struct npheap_create){
+		.key = fault_key, .size = 64 * page });
+}
+
+static long call_create_sparse(void)
+{
+	return CALL(NPHEAP_IOC_CREATE, (struct npheap_create){
+		.key = fault_key, .size = 64 * page,
+		.flags = NPHEAP_CREATE_SPARSE });
+}
+
+#define MANY 3
+
+static void after_many(void)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		child_check(!npheap_delete(dev, fault_key + i));
+}
+
+/* Fewer than all is a failure, of which the first ones are left. */
+static long call_create_many(void)
+{
+	struct npheap_create items[MANY];
+	struct npheap_create_many args = {
+		.items = (uintptr_t)items, .count = MANY,
+	};
+	long done;
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		items[i] = (struct npheap_create){
+			.key = fault_key + i, .size = page,
+		};
+	done = ioctl(dev, NPHEAP_IOC_CREATE_MANY, &args);
+	if (done < 0 || done == MANY)
+		return done;
+	while (done--)
+		child_check(!npheap_delete(dev, fault_key + done));
+	errno = ENOMEM;
+	return -1;
+}
+
+static long resize(uint64_t size)
+{
+	return CALL(NPHEAP_IOC_RESIZE, (struct npheap_resize){
+		.key = fault_key, .size = size });
+}
+
+static long call_grow(void)
+{
+	return resize(64 * page);
+}
+
+static long call_grow_sparse(void)
+{
+	return resize(128 * page);
+}
+
+/* The new end cuts a large folio. */
+static long call_shrink(void)
+{
+	return resize(3 * page);
+}
+
+static long call_punch(void)
+{
+	return CALL(NPHEAP_IOC_PUNCH, (struct npheap_punch){
+		.key = fault_key, .offset = page, .length = page });
+}
+
+static long call_seal(void)
+{
+	return CALL(NPHEAP_IOC_SEAL, (struct npheap_seal){
+		.key = fault_key, .seals = NPHEAP_SEAL_GROW });
+}
+
+static long call_stat(void)
+{
+	return CALL(NPHEAP_IOC_STAT, (struct npheap_stat){ .key = fault_key });
+}
+
+static long call_getsize(void)
+{
+	return size_by_ioctl(fault_key);
+}
+
+static long call_delete(void)
+{
+	struct npheap_cmd cmd = { .offset = fault_key * page };
+
+	return ioctl(dev, NPHEAP_IOCTL_DELETE, &cmd);
+}
+
+/* --------------------------------------------------------------- mappings -- */
+
+static long map(size_t size, int flags)
+{
+	mapped_size = size;
+	mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags,
+		      dev, fault_key * page);
+	return mapped == MAP_FAILED ? -1 : 0;
+}
+
+static long call_mmap(void)
+{
+	return map(4 * page, 0);
+}
+
+static long call_mmap_sparse(void)
+{
+	return map(4 * page, MAP_NORESERVE);
+}
+
+static void before_mapped(void)
+{
+	child_check(!call_mmap());
+}
+
+static void before_mapped_sparse(void)
+{
+	before_sparse();
+	child_check(!map(64 * page, 0));
+}
+
+/* The next page continues a run, and comes with more. */
+static void before_run(void)
+{
+	before_mapped_sparse();
+	mapped[0] = 1;
+}
+
+static void after_mapped(void)
+{
+	child_check(!munmap(mapped, mapped_size));
+	after_object();
+}
+
+static long call_munmap(void)
+{
+	return munmap(mapped, mapped_size);
+}
+
+/* The mapping is split. */
+static long call_munmap_part(void)
+{
+	return munmap(mapped + page, page);
+}
+
+static long call_mprotect(void)
+{
+	return mprotect(mapped + page, page, PROT_READ);
+}
+
+static long call_mremap(void)
+{
+	void *p = mremap(mapped, mapped_size, mapped_size + page,
+			 MREMAP_MAYMOVE);
+
+	if (p == MAP_FAILED)
+		return -1;
+	mapped = p;
+	mapped_size += page;
+	return 0;
+}
+
+static long call_read_fault(void)
+{
+	return *(volatile char *)mapped;
+}
+
+static long call_write_fault(void)
+{
+	*(volatile char *)mapped = 1;
+	return 0;
+}
+
+static long call_run_fault(void)
+{
+	((volatile char *)mapped)[page] = 1;
+	return 0;
+}
+
+static long call_attach(void)
+{
+	attached = (struct npheap_attach){
+		.key = fault_key, .size = 4 * page,
+	};
+	return ioctl(dev, NPHEAP_IOC_ATTACH, &attached);
+}
+
+static void before_attached(void)
+{
+	child_check(!call_attach());
+}
+
+static long call_attach_again(void)
+{
+	return ioctl(dev, NPHEAP_IOC_ATTACH, &attached);
+}
+
+static long call_detach(void)
+{
+	struct npheap_attach args = attached;
+
+	args.size = 0;
+	return ioctl(dev, NPHEAP_IOC_DETACH, &args);
+}
+
+static void after_attached(void)
+{
+	child_check(!call_detach());
+	after_object();
+}
+
+static void before_table(void)
+{
+	struct npheap_join join;
+	struct npheap_bind bind = { .key = fault_key };
+
+	child_check(!ioctl(dev, NPHEAP_IOC_JOIN, &join));
+	child_check(!ioctl(dev, NPHEAP_IOC_BIND, &bind));
+	mapped = (char *)(uintptr_t)join.table_addr +
+		 bind.slot * sizeof(struct npheap_record);
+}
+
+/* -------------------------------------------------------------- processes -- */
+
+static void before_shared_state(void)
+{
+	before_table();
+	before_locked();
+	before_mapped();
+}
+
+static long call_fork(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -1;
+	if (!pid)
+		_exit(0);
+	child_check(waitpid(pid, &status, 0) == pid);
+	child_check(!status);
+	return 0;
+}
+
+static void after_shared_state(void)
+{
+	after_locked();
+	after_mapped();
+}
+
+/* In the end the object is this process's no more: the parent deletes it. */
+static long call_exit(void)
+{
+	_exit(0);
+}
+
+static long call_killed(void)
+{
+	raise(SIGKILL);
+	return -1;
+}
+
+/* It stops when the exec is done, before the new program runs. */
+static void before_exec(void)
+{
+	before_shared_state();
+	child_check(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static long call_exec(void)
+{
+	return execl("/proc/self/exe", "test_faults", "--nothing", NULL);
+}
+
+
+/* ------------------------------------------------------------------ files -- */
+
+static long read_file(const char *path)
+{
+	char text[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	long rc;
+
+	if (fd < 0)
+		return -1;
+	rc = read(fd, text, sizeof(text));
+	close(fd);
+	return rc;
+}
+
+static void before_listed(void)
+{
+	before_mapped();
+	before_locked();
+}
+
+static void after_listed(void)
+{
+	after_locked();
+	after_mapped();
+}
+
+static void before_listed_deleted(void)
+{
+	before_mapped();
+	after_object();
+}
+
+static long call_proc_objects(void)
+{
+	return read_file("/proc/npheap/objects");
+}
+
+static long call_proc_locks(void)
+{
+	return read_file("/proc/npheap/locks");
+}
+
+static long call_proc_deleted(void)
+{
+	return read_file("/proc/npheap/deleted");
+}
+
+static long call_sysfs_read(void)
+{
+	return read_file("/sys/class/misc/npheap/max_locks");
+}
+
+static char limit[32];
+
+static void before_sysfs(void)
+{
+	snprintf(limit, sizeof(limit), "%lld", heap_stat("max_locks"));
+}
+
+static long call_sysfs_write(void)
+{
+	errno = -write_text("/sys/class/misc/npheap/max_locks", limit);
+	return errno ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------- library -- */
+
+static long result(int rc)
+{
+	errno = -rc;
+	return rc ? -1 : 0;
+}
+
+static long call_library_open(void)
+{
+	return result(npheap_open(NULL, 0, &library));
+}
+
+static void before_library(void)
+{
+	child_check(!call_library_open());
+}
+
+static void after_library(void)
+{
+	npheap_close(library);
+}
+
+static long call_library_acquire(void)
+{
+	return result(npheap_acquire(library, fault_key));
+}
+
+static void after_library_acquire(void)
+{
+	child_check(!npheap_release(library, fault_key));
+	after_library();
+}
+
+static long call_library_event(void)
+{
+	return result(npheap_event(library, fault_key, &event));
+}
+
+static const struct npheap_mapping *mapping;
+
+static long call_library_attach(void)
+{
+	return result(npheap_attach(library, fault_key, page, &mapping));
+}
+
+static void after_library_attach(void)
+{
+	npheap_detach(library, mapping);
+	after_library();
+	after_object();
+}
+
+/* clang-format off */
+const struct fault_entry fault_entries[] = {
+	/* id, before, call, after, sites, flags */
+	{ "open", NULL, call_open, after_open, 2, 0 },
+	{ "close", before_open, call_close, NULL, 0, 0 },
+	{ "join", NULL, call_join, NULL, 10, 0 },
+	{ "bind", NULL, call_bind, NULL, 5, 0 },
+	{ "lock", NULL, call_lock, after_locked, 5, 0 },
+	{ "lock_args", NULL, call_lock_args, after_locked, 6, 0 },
+	{ "lock_shared", NULL, call_lock_shared, after_locked, 6, 0 },
+	{ "unlock", before_locked, call_unlock, NULL, 0, 0 },
+	{ "consistent", before_marked, call_consistent, after_locked, 0, 0 },
+	{ "break", before_locked, call_break, after_broken, 0, 0 },
+	{ "event", NULL, call_event, NULL, 5, 0 },
+	{ "wait", NULL, call_wait, NULL, 2, 0 },
+	{ "wait_timeout", before_event, call_wait_timeout, NULL, 1, 0 },
+	{ "notify", before_event, call_notify, NULL, 1, 0 },
+	{ "watch", NULL, call_watch, after_open, 2, 0 },
+	{ "watch_set", before_watch, call_watch_set, after_open, 3, 0 },
+	{ "watch_forget", before_watched, call_watch_forget, after_open, 1, 0 },
+	{ "watch_read", before_told, call_watch_read, after_open, 1, 0 },
+	{ "watch_poll", before_told, call_watch_poll, after_open, 0, 0 },
+	{ "watch_close", before_told, call_close, NULL, 0, 0 },
+	{ "create", NULL, call_create, after_object, 2, 0 },
+	{ "create_sparse", NULL, call_create_sparse, after_object, 2, 0 },
+	{ "create_many", NULL, call_create_many, after_many, 8, 0 },
+	{ "grow", before_growing, call_grow, after_object, 3, 0 },
+	{ "grow_sparse", before_sparse, call_grow_sparse, after_object, 1, 0 },
+	{ "shrink", before_huge, call_shrink, after_object, 3, 0 },
+	{ "punch", before_object, call_punch, after_object, 1, 0 },
+	{ "punch_sparse", before_run, call_punch, after_mapped, 1, 0 },
+	{ "seal", before_object, call_seal, after_object, 1, 0 },
+	{ "stat", before_object, call_stat, after_object, 1, 0 },
+	{ "getsize", before_object, call_getsize, after_object, 0, 0 },
+	{ "delete", before_object, call_delete, NULL, 0, 0 },
+	{ "mmap_create", NULL, call_mmap, after_mapped, 6, FAULT_MAY_CREATE },
+	{ "mmap_sparse", NULL, call_mmap_sparse,
+	  after_mapped, 5, FAULT_MAY_CREATE },
+	{ "mmap_existing", before_object, call_mmap, after_mapped, 4, 0 },
+	{ "munmap", before_mapped, call_munmap, after_object, 2, 0 },
+	{ "munmap_part", before_mapped, call_munmap_part, after_mapped, 6, 0 },
+	{ "mprotect", before_mapped, call_mprotect, after_mapped, 5, 0 },
+	{ "mremap", before_mapped, call_mremap, after_mapped, 4, 0 },
+	{ "read_fault", before_mapped, call_read_fault, after_mapped, 0, 0 },
+	{ "write_fault", before_mapped, call_write_fault, after_mapped, 0, 0 },
+	{ "sparse_read_fault", before_mapped_sparse, call_read_fault,
+	  after_mapped, 1, 0 },
+	{ "sparse_write_fault", before_mapped_sparse, call_write_fault,
+	  after_mapped, 1, 0 },
+	{ "sparse_run_fault", before_run, call_run_fault, after_mapped, 1, 0 },
+	{ "table_fault", before_table, call_read_fault, NULL, 1, 0 },
+	{ "attach_create", NULL, call_attach,
+	  after_attached, 8, FAULT_MAY_CREATE },
+	{ "attach_existing", before_object, call_attach, after_attached, 5, 0 },
+	{ "attach_again", before_attached, call_attach_again,
+	  after_attached, 2, 0 },
+	{ "detach", before_attached, call_detach, after_object, 3, 0 },
+	{ "fork", before_shared_state, call_fork,
+	  after_shared_state, 5, FAULT_MANY },
+	{ "exit", before_shared_state, call_exit, NULL, 0, FAULT_ENDS },
+	{ "killed", before_shared_state, call_killed, NULL, 0, FAULT_ENDS },
+	{ "exec", before_exec, call_exec, NULL, 2, FAULT_ENDS | FAULT_MANY },
+	{ "proc_objects", before_listed, call_proc_objects,
+	  after_listed, 4, 0 },
+	{ "proc_locks", before_listed, call_proc_locks, after_listed, 4, 0 },
+	{ "proc_deleted", before_listed_deleted, call_proc_deleted,
+	  NULL, 3, 0 },
+	{ "sysfs_read", NULL, call_sysfs_read, NULL, 4, 0 },
+	{ "sysfs_write", before_sysfs, call_sysfs_write, NULL, 4, 0 },
+	{ "library_open", NULL, call_library_open, after_library, 3, 0 },
+	{ "library_acquire", before_library, call_library_acquire,
+	  after_library_acquire, 12, 0 },
+	{ "library_event", before_library, call_library_event,
+	  after_library, 12, 0 },
+	{ "library_attach", before_library, call_library_attach,
+	  after_library_attach, 18, FAULT_MAY_CREATE },
+	{ 0 },
+};
+/* clang-format on */

@@ -62,6 +62,7 @@ static const struct command commands[] = {
 	  "lock [OPTION]... KEY [--] COMMAND [ARGUMENT]...\n"
 	  "       npheap lock [OPTION]... KEY -c 'SHELL COMMAND'\n\n"
 	  " -s, --shared           together with others who say so\n"
+	  " -x, --exclusive        alone, the default\n"
 	  " -E, --conflict-exit-code NUMBER  the exit status where the lock is not free (1)\n"
 	  LOCK_OPTIONS },
 	{ "unlock", cmd_unlock, "take a lock away from its holder",
@@ -73,6 +74,18 @@ static const struct command commands[] = {
 	  " -c, --count NUMBER     end after so many events\n"
 	  " -w, --timeout SECONDS  end after that time, with status 1\n"
 	  " -J, --json             a JSON object on each line\n" },
+	{ "top", cmd_top, "show objects and processes at work",
+	  "top [OPTION]...\n\n"
+	  " -d, --delay SECONDS    between updates (2)\n"
+	  " -s, --sort COLUMN      by what to sort\n"
+	  " -p, --processes        begin with processes\n"
+	  " -b, --batch            print, do not use the screen\n"
+	  " -c, --count NUMBER     so many updates\n" },
+	{ "doctor", cmd_doctor, "say why it does not work",
+	  "doctor [OPTION]...\n\n"
+	  " -q, --quiet            only what is wrong\n"
+	  " -J, --json             JSON\n"
+	  "     --sysroot DIR      look at the system below DIR\n" },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

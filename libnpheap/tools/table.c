@@ -15,7 +15,7 @@
 #include "tool.h"
 
 /* So many lines are held; longer tables are printed in parts. */
-#define PART_LINES 50000
+#define PART_LINES 10000
 
 static int find_column(const struct table *table, const char *name, size_t len)
 {

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <err.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,40 @@ unsigned long parse_number(const char *text, unsigned long max)
 	if (!parse_digits(text, 10, &value) || value > max)
 		usage_error("'%s' is no number from 0 to %lu", text, max);
 	return value;
+}
+
+long long read_number(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	long long value;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%lld", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+bool thread_name(uint64_t tid, char name[THREAD_NAME])
+{
+	char path[64], *p;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/comm", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	p = fgets(name, THREAD_NAME, file);
+	fclose(file);
+	if (!p)
+		return false;
+	name[strcspn(name, "\n")] = 0;
+	/* Anybody may give a thread any name. */
+	for (; *p; p++)
+		if (!isascii((unsigned char)*p) || !isprint((unsigned char)*p))
+			*p = '?';
+	return true;
 }
 
 uint64_t clock_ns(int clock)

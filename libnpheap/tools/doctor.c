@@ -120,13 +120,7 @@ bool system_line(const char *path, char *line, int size)
 
 long long system_number(const char *path)
 {
-	char line[64], *end;
-	long long value;
-
-	if (!system_line(path, line, sizeof(line)))
-		return -1;
-	value = strtoll(line, &end, 10);
-	return end == line ? -1 : value;
+	return read_number(system_path("%s", path));
 }
 
 bool in_container(void)
@@ -135,18 +129,20 @@ bool in_container(void)
 	       system_has("/run/systemd/container");
 }
 
+/* Some look at this system, whatever --sysroot says. */
 static void examine(void)
 {
 	check_kernel();
 	if (check_module() && check_device()) {
 		check_limits();
 		check_memory();
-		check_leftovers();
-		/* What is tried is this system's, whatever it looks like. */
-		if (!*sysroot)
+		if (!*sysroot) {
+			check_leftovers();
 			check_trial();
+		}
 	}
-	check_library();
+	if (!*sysroot)
+		check_library();
 }
 
 int cmd_doctor(int argc, char **argv)

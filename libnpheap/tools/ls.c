@@ -112,23 +112,12 @@ static void show_object(struct table *table, const struct object *object)
 	show_bits(table, COL_SEALS, object->seals, seals);
 }
 
-/* A thread's name; it may be gone by now. */
-static void show_command(struct table *table, uint64_t pid)
+static void show_command(struct table *table, uint64_t tid)
 {
-	char path[64], name[32] = "";
-	FILE *file;
+	char name[THREAD_NAME];
 
-	if (!table_shows(table, COL_COMMAND))
-		return;
-	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/comm", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return;
-	if (fgets(name, sizeof(name), file)) {
-		name[strcspn(name, "\n")] = 0;
+	if (table_shows(table, COL_COMMAND) && thread_name(tid, name))
 		table_text(table, COL_COMMAND, name);
-	}
-	fclose(file);
 }
 
 /* NULL: the lock is not in use. */

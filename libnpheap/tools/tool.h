@@ -56,6 +56,13 @@ unsigned long parse_number(const char *text, unsigned long max);
 /** Seconds, with a fraction if need be, from now on CLOCK_MONOTONIC, in ns. */
 uint64_t parse_deadline(const char *text);
 
+/** The number in a file of sysfs; -1 where there is none. */
+long long read_number(const char *path);
+
+/** The name of a thread, without what a terminal would act on; false: gone. */
+#define THREAD_NAME 32
+bool thread_name(uint64_t tid, char name[THREAD_NAME]);
+
 /** Nanoseconds of a clock. */
 uint64_t clock_ns(int clock);
 

@@ -42,7 +42,7 @@ struct row {
 	uint64_t waiters;
 	uint64_t readers;
 	uint64_t keys;
-	char command[32];
+	char command[THREAD_NAME];
 };
 
 struct rows {
@@ -218,20 +218,11 @@ static uint64_t process_of(uint64_t tid)
 static void name_processes(void)
 {
 	struct row *row = top.processes.row;
-	char path[64];
-	FILE *file;
 	size_t i;
 
-	for (i = 0; i < top.processes.count; i++, row++) {
-		snprintf(row->command, sizeof(row->command), "(gone)");
-		snprintf(path, sizeof(path), "/proc/%" PRIu64 "/comm", row->id);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		if (fgets(row->command, sizeof(row->command), file))
-			row->command[strcspn(row->command, "\n")] = 0;
-		fclose(file);
-	}
+	for (i = 0; i < top.processes.count; i++, row++)
+		if (!thread_name(row->id, row->command))
+			strcpy(row->command, "(gone)");
 }
 
 static void add_rates(void)
@@ -272,20 +263,12 @@ static void add_locks(void)
 	free(locks);
 }
 
-static unsigned long long heap_number(const char *name)
+static long long heap_number(const char *name)
 {
-	unsigned long long value = 0;
 	char path[128];
-	FILE *file;
 
 	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%llu", &value) != 1)
-		value = 0;
-	fclose(file);
-	return value;
+	return read_number(path);
 }
 
 static void add_objects(void)
@@ -357,7 +340,7 @@ static void format_head(char *line, int which)
 	if (localtime_r(&seconds, &tm))
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
 	snprintf(line, LINE_SIZE,
-		 "npheap top - %s, %llu objects, %s of %s, %llu lock records, %llu recovered",
+		 "npheap top - %s, %lld objects, %s of %s, %lld lock records, %lld recovered",
 		 clock, heap_number("objects"),
 		 human_size(heap_number("bytes"), used),
 		 human_size(heap_number("max_bytes"), limit),

@@ -333,7 +333,9 @@ static void format_head(char *line, int which)
 	struct tm tm;
 
 	if (which == 1) {
-		snprintf(line, LINE_SIZE, "%s", top.no_rates ? top.no_rates :
+		snprintf(line, LINE_SIZE, "%s%.2f s; %s",
+			 top.no_rates ? "no rates of " : "rates of ",
+			 top.seconds, top.no_rates ? top.no_rates :
 			 "locks taken without a system call are not seen");
 		return;
 	}

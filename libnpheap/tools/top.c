@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -399,6 +400,21 @@ static void print_batch(void)
 		err(EXIT_FAILURE, "write error");
 }
 
+/*
+ * The environment may say another size than the terminal has, and curses believes
+ * it.  A terminal that was resized may have moved what was there.
+ */
+static void follow_size(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row ||
+	    !size.ws_col || (size.ws_row == LINES && size.ws_col == COLS))
+		return;
+	resizeterm(size.ws_row, size.ws_col);
+	clearok(curscr, TRUE);
+}
+
 static void draw(void)
 {
 	struct rows *rows = sorted_rows();
@@ -406,6 +422,7 @@ static void draw(void)
 	size_t i;
 	int y;
 
+	follow_size();
 	erase();
 	for (y = 0; y < 2; y++) {
 		format_head(line, y);
@@ -493,10 +510,6 @@ static bool handle_key(int key)
 	case KEY_DOWN:
 		top.first++;
 		break;
-	case KEY_RESIZE:
-		/* The terminal may have moved what was there. */
-		clearok(curscr, TRUE);
-		break;
 	case KEY_HOME:
 		top.first = 0;
 		break;
@@ -561,9 +574,6 @@ static void begin_screen(void)
 {
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		usage_error("this is no terminal; see --batch");
-	/* By the size of the terminal, whatever the environment says. */
-	use_env(FALSE);
-	use_tioctl(TRUE);
 	if (!newterm(NULL, stdout, stdin))
 		errx(EXIT_FAILURE, "cannot use a terminal of type '%s'",
 		     getenv("TERM") ? getenv("TERM") : "");

@@ -10,10 +10,10 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 include scripts/paths.mk
 
-all: lib bench validators
+all: lib tools bench validators
 
 help:
-	@echo 'make              the library, the benchmarks, the validator and tests'
+	@echo 'make              the library, the tool, the benchmarks, the validator and tests'
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
 	@echo 'make faults       fail each allocation and user copy of each call once'
@@ -25,12 +25,15 @@ help:
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
-	@echo 'make lib, bench, validators   one of the parts'
+	@echo 'make lib, tools, bench, validators   one of the parts'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
 lib:
 	$(MAKE) -C libnpheap
+
+tools: lib
+	$(MAKE) -C libnpheap/tools
 
 bench: lib
 	$(MAKE) -C benchmark
@@ -75,6 +78,7 @@ torture: all
 # install into the system's own directories, run ldconfig.
 install: lib
 	$(MAKE) -C libnpheap install
+	$(MAKE) -C libnpheap/tools install
 	$(MAKE) -C benchmark install
 	$(MAKE) -C validate install
 	@if [ -e "$(KDIR)/include/config/kernel.release" ]; then \
@@ -93,16 +97,18 @@ modules_install: module
 
 uninstall:
 	$(MAKE) -C libnpheap uninstall
+	$(MAKE) -C libnpheap/tools uninstall
 	$(MAKE) -C benchmark uninstall
 	$(MAKE) -C validate uninstall
 
 clean:
 	$(MAKE) -C libnpheap clean
+	$(MAKE) -C libnpheap/tools clean
 	$(MAKE) -C benchmark clean
 	$(MAKE) -C validate clean
 
 lint:
 	scripts/lint
 
-.PHONY: all help lib bench validators module demo check check-all faults \
+.PHONY: all help lib tools bench validators module demo check check-all faults \
 	torture install modules_install uninstall clean lint

@@ -301,7 +301,7 @@ static uint64_t any_size(struct worker *w)
 }
 
 /* What is there was written under this key, or never. */
-static void touch(struct worker *w, char *p, uint64_t size, uint64_t key)
+static void use(struct worker *w, char *p, uint64_t size, uint64_t key)
 {
 	uint32_t index = dice_roll(&w->dice, size / page);
 	volatile uint64_t *word = (uint64_t *)(p + index * page);
@@ -325,7 +325,7 @@ static void wild_alloc(struct worker *w)
 		return;
 	}
 	for (i = 0; i < 4; i++)
-		touch(w, p, size, key);
+		use(w, p, size, key);
 	munmap(p, size);
 }
 
@@ -345,9 +345,9 @@ static void wild_mapping(struct worker *w)
 	size += page;
 	if (mprotect(q + page, page, PROT_READ))
 		broken("mprotect", errno);
-	touch(w, q, size, key);
+	use(w, q, size, key);
 	munmap(q, 4 * page);
-	touch(w, q + 4 * page, size - 4 * page, key);
+	use(w, q + 4 * page, size - 4 * page, key);
 	munmap(q + 4 * page, size - 4 * page);
 }
 
@@ -358,7 +358,7 @@ static void wild_attach(struct worker *w)
 
 	if (EXPECT(npheap_attach(heap, key, any_size(w), &m), ENOMEM, ENOSPC))
 		return;
-	touch(w, m->addr, m->size, key);
+	use(w, m->addr, m->size, key);
 	npheap_detach(heap, m);
 }
 

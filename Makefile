@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 include scripts/paths.mk
 
-all: lib tools bench validators
+all: lib tools benchmarks validators
 
 help:
 	@echo 'make              the library, the tool, the benchmarks, the validator and tests'
@@ -25,7 +25,13 @@ help:
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
-	@echo 'make lib, tools, bench, validators   one of the parts'
+	@echo 'make bench-instructions   NP-Heap and its peers, in instructions (15 minutes)'
+	@echo 'make bench        the same in wall time, of which the ratios mean something'
+	@echo 'make bench-host   the same on this machine'
+	@echo 'make bench-results   benchmark/RESULTS.md and its plots, of what was measured'
+	@echo 'make bench-check  fail where NP-Heap has become slower beside its peers'
+	@echo '                  KERNEL=6.12 for bench, bench-instructions and bench-check'
+	@echo 'make lib, tools, benchmarks, validators   one of the parts'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
@@ -35,10 +41,10 @@ lib:
 tools: lib
 	$(MAKE) -C libnpheap/tools
 
-bench: lib
+benchmarks: lib
 	$(MAKE) -C benchmark
 
-validators: lib
+validators: lib benchmarks
 	$(MAKE) -C validate
 
 module:
@@ -48,6 +54,26 @@ demo:
 	scripts/setup
 	$(MAKE) all
 	scripts/demo
+
+# The kernel that is measured on, a name of scripts/kernel.
+KERNEL ?= 6.1
+BENCH = scripts/setup && $(MAKE) benchmarks && scripts/bench
+
+bench-instructions:
+	$(BENCH) --instructions --kernel $(KERNEL)
+
+bench:
+	$(BENCH) --time --kernel $(KERNEL)
+
+bench-host: benchmarks
+	scripts/bench --host
+
+bench-results:
+	scripts/setup
+	scripts/bench --results
+
+bench-check:
+	$(BENCH) --check --kernel $(KERNEL)
 
 check:
 	scripts/setup
@@ -110,5 +136,6 @@ clean:
 lint:
 	scripts/lint
 
-.PHONY: all help lib tools bench validators module demo check check-all faults \
+.PHONY: all help lib tools benchmarks validators module demo bench bench-host \
+	bench-instructions bench-results bench-check check check-all faults \
 	torture install modules_install uninstall clean lint

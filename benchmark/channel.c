@@ -6,10 +6,18 @@
 const struct transport *const transports[] = {
 	&transport_npheap,
 	&transport_npheap_pool,
+	&transport_npheap_event,
+	&transport_npheap_ioctl,
 	&transport_pipe,
+	&transport_vmsplice,
 	&transport_unix,
+	&transport_seqpacket,
+	&transport_mq,
+	&transport_msg,
 	&transport_shm,
 	&transport_shm_pool,
+	&transport_futex,
+	&transport_eventfd,
 	&transport_tmpfs,
 	NULL
 };

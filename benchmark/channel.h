@@ -3,11 +3,13 @@
  * A channel hands items, each a number and some bytes, from producer
  * processes to consumer processes.  Every item reaches one consumer.
  *
- * Two families of transports implement it.  A stream (pipe, Unix socket)
+ * Three families of transports implement it.  A stream (pipe, Unix socket)
  * copies the bytes through the kernel and has a connection for each pair of
- * producer and consumer.  A store (npheap, POSIX shm, files on tmpfs) puts
- * each item into an object of its own, which the producer makes and the
- * consumer finds by name; a small ring of semaphores says which are ready.
+ * producer and consumer.  Messages (POSIX and System V queues, Unix sockets that
+ * keep messages apart) are copied, too, and each consumer has a queue.  A store
+ * (npheap, POSIX shm, files on tmpfs) puts each item into an object of its own,
+ * which the producer makes and the consumer finds by name; a small ring says
+ * which are ready.
  *
  * The interface favours nobody: the producer fills a buffer and the consumer
  * reads one, and where these lie in shared memory no byte is copied.
@@ -58,6 +60,8 @@ struct channel {
  * @commit: hand the buffer over as item @number
  * @receive: wait for an item; 1, or 0 where no more will come
  * @release: the consumer is done with the item that it received last
+ * @leave: in each process that joined, when all of them are done; or NULL where
+ *	their end is enough
  */
 struct transport {
 	const char *name;
@@ -69,11 +73,16 @@ struct transport {
 	int (*commit)(struct channel *channel, uint64_t number, size_t size);
 	int (*receive)(struct channel *channel, struct item *item);
 	int (*release)(struct channel *channel);
+	void (*leave)(struct channel *channel);
 };
 
 extern const struct transport transport_npheap, transport_npheap_pool;
+extern const struct transport transport_npheap_event, transport_npheap_ioctl;
 extern const struct transport transport_shm, transport_shm_pool;
-extern const struct transport transport_pipe, transport_unix, transport_tmpfs;
+extern const struct transport transport_futex, transport_eventfd;
+extern const struct transport transport_pipe, transport_vmsplice;
+extern const struct transport transport_unix, transport_seqpacket;
+extern const struct transport transport_mq, transport_msg, transport_tmpfs;
 
 /** Every transport, npheap first; ends with NULL. */
 extern const struct transport *const transports[];

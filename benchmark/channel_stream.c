@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Channels over byte streams: pipes and Unix sockets.
+ * Channels over byte streams: pipes, written to and spliced, and Unix sockets.
  *
  * Each pair of producer and consumer has a stream of its own, so writers need
  * no lock among themselves.  A producer serves the consumers in turn; a
@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "channel.h"
 
 #define KERNEL_BUFFER (1 << 20)		/* what an ordinary user may ask for */
+#define PAGE 4096			/* of a pipe, at least */
 #define READ_BUFFER ((size_t)64 << 10)	/* at least; more for large items */
 
 struct header {
@@ -34,15 +36,33 @@ struct inlet {
 	size_t end;
 };
 
+/**
+ * struct stream_kind - one kind of stream
+ * @connect: two ends, to read and to write
+ * @put: write some of @size bytes; how many, or -1 and errno
+ * @keeps: what was put is read from where it lies: it may change only when the
+ *	consumer has read it
+ */
+struct stream_kind {
+	int (*connect)(int ends[2]);
+	ssize_t (*put)(int fd, const char *bytes, size_t size);
+	bool keeps;
+};
+
 struct stream {
+	const struct stream_kind *kind;
 	unsigned int producers;
 	unsigned int consumers;
 	size_t capacity;
 	char *buffers;			/* of this size, one an inlet */
+	char *kept;			/* what the kind keeps, by strides */
+	size_t stride;
+	unsigned int strides;
 
 	/* a producer's */
 	unsigned int worker;
 	unsigned int turn;
+	char *out;			/* what it fills */
 
 	/* a consumer's */
 	struct inlet inlets[CHANNEL_WORKERS];
@@ -74,6 +94,7 @@ static void stream_destroy(struct channel *channel)
 		close_end(&stream->ends[i][1]);
 	}
 	free(stream->buffers);
+	free(stream->kept);
 	free(stream);
 }
 
@@ -94,7 +115,24 @@ static struct stream *stream_alloc(const struct geometry *geometry)
 	return stream;
 }
 
-static int stream_create(struct channel *channel, int (*connect_pair)(int *))
+/*
+ * A pipe holds so many pages, or parts of pages.  When as many were put behind
+ * an item, it was read, and what it lies in may be filled again.
+ */
+static int alloc_kept(struct stream *stream, size_t max_size)
+{
+	size_t pages = KERNEL_BUFFER / PAGE;
+	size_t size = sizeof(struct header) + max_size;
+	size_t item_pages = size / PAGE ? size / PAGE : 1;
+
+	stream->stride = (size + 63) & ~(size_t)63;
+	stream->strides = (pages / item_pages + 2) * stream->consumers;
+	stream->kept = calloc(stream->strides, stream->stride);
+	return stream->kept ? 0 : -ENOMEM;
+}
+
+static int stream_create(struct channel *channel,
+			 const struct stream_kind *kind)
 {
 	struct stream *stream = stream_alloc(&channel->geometry);
 	int err = 0;
@@ -102,12 +140,15 @@ static int stream_create(struct channel *channel, int (*connect_pair)(int *))
 	if (!stream)
 		return -ENOMEM;
 	channel->state = stream;
+	stream->kind = kind;
 	/* Each worker gets its own copy; nothing is touched before the fork. */
 	stream->buffers = calloc(stream->producers, stream->capacity);
 	if (!stream->buffers)
 		err = -ENOMEM;
+	else if (kind->keeps)
+		err = alloc_kept(stream, channel->geometry.max_size);
 	for (unsigned int i = 0; i < pairs(stream) && !err; i++)
-		err = connect_pair(stream->ends[i]);
+		err = kind->connect(stream->ends[i]);
 	if (err)
 		stream_destroy(channel);
 	return err;
@@ -133,14 +174,48 @@ static int unix_pair(int ends[2])
 	return 0;
 }
 
+static ssize_t put_by_write(int fd, const char *bytes, size_t size)
+{
+	return write(fd, bytes, size);
+}
+
+/* Not as a gift: that would be for a reader that moves pages into a file. */
+static ssize_t put_by_vmsplice(int fd, const char *bytes, size_t size)
+{
+	struct iovec iovec = { .iov_base = (char *)bytes, .iov_len = size };
+
+	return vmsplice(fd, &iovec, 1, 0);
+}
+
+static const struct stream_kind pipe_kind = {
+	.connect = pipe_pair,
+	.put = put_by_write,
+};
+
+static const struct stream_kind vmsplice_kind = {
+	.connect = pipe_pair,
+	.put = put_by_vmsplice,
+	.keeps = true,
+};
+
+static const struct stream_kind unix_kind = {
+	.connect = unix_pair,
+	.put = put_by_write,
+};
+
 static int pipe_create(struct channel *channel)
 {
-	return stream_create(channel, pipe_pair);
+	return stream_create(channel, &pipe_kind);
+}
+
+static int vmsplice_create(struct channel *channel)
+{
+	return stream_create(channel, &vmsplice_kind);
 }
 
 static int unix_create(struct channel *channel)
 {
-	return stream_create(channel, unix_pair);
+	return stream_create(channel, &unix_kind);
 }
 
 /* The end of file needs every other copy of the writing end to be closed. */
@@ -177,6 +252,7 @@ static int stream_join(struct channel *channel, enum role role,
 	close_others(stream, role, worker);
 	stream->worker = worker;
 	stream->turn = worker;
+	stream->out = stream->buffers;
 	if (role == ROLE_CONSUMER)
 		open_inlets(stream, worker);
 	return 0;
@@ -187,13 +263,17 @@ static void *stream_begin(struct channel *channel, size_t size)
 	struct stream *stream = channel->state;
 
 	(void)size;
-	return stream->buffers + sizeof(struct header);
+	if (stream->kept)
+		stream->out = stream->kept + stream->stride *
+			      (stream->turn % stream->strides);
+	return stream->out + sizeof(struct header);
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
+static int put_all(const struct stream *stream, int fd, const char *bytes,
+		   size_t size)
 {
 	while (size) {
-		ssize_t n = write(fd, bytes, size);
+		ssize_t n = stream->kind->put(fd, bytes, size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -212,9 +292,9 @@ static int stream_commit(struct channel *channel, uint64_t number, size_t size)
 	unsigned int pair = stream->worker * stream->consumers + to;
 	struct header header = { .number = number, .size = size };
 
-	memcpy(stream->buffers, &header, sizeof(header));
-	return write_all(stream->ends[pair][1], stream->buffers,
-			 sizeof(header) + size);
+	memcpy(stream->out, &header, sizeof(header));
+	return put_all(stream, stream->ends[pair][1], stream->out,
+		       sizeof(header) + size);
 }
 
 static bool inlet_item(const struct inlet *inlet, struct item *item)
@@ -316,6 +396,12 @@ static int stream_release(struct channel *channel)
 const struct transport transport_pipe = {
 	.name = "pipe",
 	.create = pipe_create,
+	STREAM_CALLS
+};
+
+const struct transport transport_vmsplice = {
+	.name = "vmsplice",
+	.create = vmsplice_create,
 	STREAM_CALLS
 };
 

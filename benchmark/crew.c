@@ -39,6 +39,11 @@ int crew_init(void)
 	return handle(on_signal);
 }
 
+void crew_exit(void)
+{
+	handle(SIG_DFL);
+}
+
 static void run(int (*work)(void *, unsigned int), void *arg,
 		unsigned int index, pid_t parent)
 {

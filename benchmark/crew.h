@@ -23,6 +23,9 @@ struct crew {
 /** crew_init() - once, before the first worker */
 int crew_init(void);
 
+/** crew_exit() - when no more workers will come: signals are as they were */
+void crew_exit(void);
+
 /**
  * crew_add() - fork a worker that runs @work(@arg, @index)
  *

@@ -22,10 +22,10 @@
 
 #include "crew.h"
 #include "demo.h"
+#include "progress.h"
 #include "relay.h"
 
 #define ROUNDS 3
-#define BAR 40
 
 static const struct transport *const compared[] = {
 	&transport_npheap, &transport_npheap_pool,
@@ -33,35 +33,6 @@ static const struct transport *const compared[] = {
 };
 
 #define COMPARED (sizeof(compared) / sizeof(compared[0]))
-
-/* The bar */
-
-static bool watched(void)
-{
-	const char *wish = getenv("NPHEAP_PROGRESS");
-
-	return (wish && !strcmp(wish, "1")) || isatty(STDERR_FILENO);
-}
-
-void progress(const char *what, uint64_t done, uint64_t total)
-{
-	int filled;
-
-	if (!watched())
-		return;
-	if (done > total)
-		done = total;
-	filled = (int)(BAR * done / total);
-	fprintf(stderr, "\r%-14s [%.*s%*s] %3d%%", what, filled,
-		"########################################", BAR - filled, "",
-		(int)(100 * done / total));
-}
-
-void progress_end(void)
-{
-	if (watched())
-		fprintf(stderr, "\r\033[K");
-}
 
 /* The comparison: two jobs over the same files */
 

@@ -16,12 +16,6 @@ struct sum {
 	unsigned char bytes[SUM_BYTES];
 };
 
-/** progress() - a bar on standard error, where somebody looks at it */
-void progress(const char *what, uint64_t done, uint64_t total);
-
-/** progress_end() - wipes the bar */
-void progress_end(void);
-
 /* demo_tree.c */
 
 struct file {

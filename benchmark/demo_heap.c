@@ -22,6 +22,7 @@
 
 #include "crew.h"
 #include "demo.h"
+#include "progress.h"
 #include "relay.h"
 
 #define DIRECTORY_KEY (0x64656d6fULL << 20)	/* "demo" */

@@ -13,6 +13,7 @@
 
 #include "crew.h"
 #include "demo.h"
+#include "progress.h"
 
 #define COPY_TEMPLATE "/dev/shm/npheap-demo.XXXXXX"
 #define NFTW_DIRECTORIES 64

@@ -13,10 +13,6 @@
 
 #include "measure.h"
 
-const char *suite;
-const char *unit;
-int csv;
-
 void die(const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what,
@@ -37,26 +33,6 @@ void *shared_memory(size_t size)
 
 	check(p != MAP_FAILED, "mmap");
 	return p;
-}
-
-void print_head(void)
-{
-	if (csv)
-		printf("suite,case,system,unit,value,ratio,base\n");
-	else
-		printf("%-20s %-20s %12.12s %8s\n", suite, "", unit, "ratio");
-}
-
-void print_row(const char *what, const char *system, double value, double ratio,
-	       const char *base)
-{
-	if (csv)
-		printf("%s,%s,%s,%s,%.0f,%.3f,%s\n", suite, what, system,
-		       unit, value, ratio, base);
-	else
-		printf("%-20s %-20s %12.0f %8.2f %s\n", what, system, value,
-		       ratio, base);
-	fflush(stdout);
 }
 
 uint64_t now_ns(void)
@@ -113,13 +89,7 @@ uint64_t (*stamp)(void) = now_ns;
 
 void choose_clock(void)
 {
-	if (ticks_are_instructions()) {
-		stamp = ticks;
-		unit = "instr";
-	} else {
-		stamp = now_ns;
-		unit = "ns";
-	}
+	stamp = ticks_are_instructions() ? ticks : now_ns;
 }
 
 static int compare(const void *a, const void *b)
@@ -136,12 +106,15 @@ double median(double *values, int n)
 		       (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-static void pin_to(int cpu)
+void pin_to(int cpu)
 {
+	long i, n = sysconf(_SC_NPROCESSORS_CONF);
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	for (i = 0; i < n; i++)
+		if (cpu < 0 || i == cpu)
+			CPU_SET(i, &set);
 	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
 }
 
@@ -158,8 +131,7 @@ pid_t start(void (*body)(void *arg), void *arg, int cpu)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	if (cpu >= 0)
-		pin_to(cpu);
+	pin_to(cpu);
 	body(arg);
 	_exit(0);
 }
@@ -175,9 +147,42 @@ void finish(pid_t pid, int signal)
 	      "a process of the measurement");
 }
 
+void pause_ms(long ms)
+{
+	struct timespec ts = {
+		.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000,
+	};
+
+	nanosleep(&ts, NULL);
+}
+
+/* The name of a program, in parentheses before its state, may have any in it. */
+static int sleeps(pid_t pid)
+{
+	char path[64], stat[256], *name_end;
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	n = fread(stat, 1, sizeof(stat) - 1, file);
+	fclose(file);
+	stat[n] = 0;
+	name_end = strrchr(stat, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+void until_sleeps(pid_t pid)
+{
+	while (!sleeps(pid))
+		pause_ms(1);
+}
+
 /* ------------------------------------------------------------------ limits */
 
-#define LIMITS 4
+#define LIMITS 8
 
 static struct limit {
 	char path[64];
@@ -185,44 +190,74 @@ static struct limit {
 } limits[LIMITS];
 static int n_limits;
 
-static void limit_write(const char *path, unsigned long long value)
+static int limit_write(const char *path, unsigned long long value)
 {
 	FILE *file = fopen(path, "we");
 
-	check(!!file, path);
+	if (!file)
+		return -1;
 	fprintf(file, "%llu", value);
-	check(!fclose(file), path);
+	return fclose(file);
 }
 
-static unsigned long long limit_read(const char *path)
+static int limit_read(const char *path, unsigned long long *value)
 {
-	unsigned long long value = 0;
 	FILE *file = fopen(path, "re");
+	int n;
 
-	check(!!file, path);
-	check(fscanf(file, "%llu", &value) == 1, path);
+	if (!file)
+		return -1;
+	n = fscanf(file, "%llu", value);
 	fclose(file);
-	return value;
+	return n == 1 ? 0 : -1;
 }
 
 static void restore_limits(void)
 {
 	while (n_limits--)
-		limit_write(limits[n_limits].path, limits[n_limits].before);
+		check(!limit_write(limits[n_limits].path,
+				   limits[n_limits].before),
+		      limits[n_limits].path);
+}
+
+/* What it was before it is remembered the first time. */
+static void remember_limit(const char *path, unsigned long long before)
+{
+	int i;
+
+	for (i = 0; i < n_limits; i++)
+		if (!strcmp(limits[i].path, path))
+			return;
+	errno = ENOSPC;
+	check(n_limits < LIMITS, path);
+	snprintf(limits[i].path, sizeof(limits[i].path), "%s", path);
+	limits[i].before = before;
+	if (!n_limits++)
+		atexit(restore_limits);
+}
+
+/* Less than @least afterwards: it cannot be done, and errno says why. */
+static unsigned long long raise_file(const char *path, uint64_t least)
+{
+	unsigned long long before = 0;
+
+	if (limit_read(path, &before) || before >= least ||
+	    limit_write(path, least))
+		return before;
+	remember_limit(path, before);
+	limit_read(path, &before);
+	return before;
 }
 
 void raise_limit(const char *name, uint64_t least)
 {
-	struct limit *limit = &limits[n_limits];
+	char path[64];
 
-	errno = ENOSPC;
-	check(n_limits < LIMITS, name);
-	snprintf(limit->path, sizeof(limit->path),
-		 "/sys/class/misc/npheap/%s", name);
-	limit->before = limit_read(limit->path);
-	if (limit->before >= least)
-		return;
-	if (!n_limits++)
-		atexit(restore_limits);
-	limit_write(limit->path, least);
+	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	check(raise_file(path, least) >= least, path);
+}
+
+uint64_t raise_system_limit(const char *path, uint64_t least)
+{
+	return raise_file(path, least);
 }

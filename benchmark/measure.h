@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the benchmarks share: a clock, medians, rows, processes in step. */
+/* What the benchmarks share: a clock, medians, processes in step. */
 #ifndef MEASURE_H
 #define MEASURE_H
 
@@ -16,23 +16,12 @@ void check(int ok, const char *what);
 /** Zeroed memory that children share. */
 void *shared_memory(size_t size);
 
-/** The current table: its name, its unit, and how it is printed. */
-extern const char *suite;
-extern const char *unit;
-extern int csv;
-
-void print_head(void);
-
-/** @ratio is @value's to what @base says. */
-void print_row(const char *what, const char *system, double value, double ratio,
-	       const char *base);
-
 /** Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
 
 /**
  * What choose_clock() chose: instructions where the time-stamp counter counts
- * them (scripts/vm --icount), nanoseconds elsewhere.  It sets unit, too.
+ * them (scripts/vm --icount), nanoseconds elsewhere.
  */
 extern uint64_t (*stamp)(void);
 void choose_clock(void);
@@ -40,13 +29,28 @@ void choose_clock(void);
 /** Sorts @values. */
 double median(double *values, int n);
 
+/** Run on @cpu only from here on; -1: on any. */
+void pin_to(int cpu);
+
 /** A child on @cpu (-1: any) that runs @body(@arg), and dies with its parent. */
 pid_t start(void (*body)(void *arg), void *arg, int cpu);
 
 /** Waits for a child, which exited with 0, or was killed by @signal. */
 void finish(pid_t pid, int signal);
 
+/** Returns when a process waits for something. */
+void until_sleeps(pid_t pid);
+
+void pause_ms(long ms);
+
 /** Lets a limit of the heap be @least, until the program ends. */
 void raise_limit(const char *name, uint64_t least);
+
+/**
+ * raise_system_limit() - the same of a file in /proc/sys, as far as one may
+ *
+ * Return: what the limit is now; 0 where there is no such file.
+ */
+uint64_t raise_system_limit(const char *path, uint64_t least);
 
 #endif

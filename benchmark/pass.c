@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * pass: how fast producer processes pass items to consumer processes through
- * npheap, and the same work through a pipe, a Unix socket, POSIX shm and
- * files on tmpfs.
+ * npheap, and the same work through pipes, Unix sockets, message queues, POSIX
+ * shm, memory from before the fork, and files on tmpfs.
  *
  * Each byte is written by the producer and compared by the consumer, so each
  * transport pays for touching all memory on both sides.  Rounds alternate
@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content.h"
 #include "crew.h"
 #include "relay.h"
 
 #define MAX_SIZES 32
 #define MAX_ROUNDS 99
-#define MAX_TRANSPORTS 8
+#define MAX_TRANSPORTS 16
 
 #define MIN_SIZE 64
 #define MAX_SIZE ((size_t)16 << 20)
@@ -39,59 +40,25 @@ struct settings {
 	bool csv;
 };
 
-/* The content: words that depend on item and position, cheap to make. */
-
-#define STEP 0x9e3779b97f4a7c15ULL
-#define SEED 0x6e70686561702e31ULL
-
-static uint64_t first_word(uint64_t number)
-{
-	uint64_t x = (number + 1) * STEP ^ SEED;
-
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-	return x ^ x >> 31;
-}
-
 static size_t item_size(const struct job *job, uint64_t number)
 {
 	(void)number;
 	return job->geometry.max_size;
 }
 
-/* memcpy: a stream's items are not aligned. */
 static int fill(const struct job *job, uint64_t number, void *bytes,
 		size_t size)
 {
-	uint64_t word = first_word(number);
-	char *at = bytes;
-
 	(void)job;
-	for (; size >= sizeof(word); size -= sizeof(word)) {
-		memcpy(at, &word, sizeof(word));
-		at += sizeof(word);
-		word += STEP;
-	}
-	memcpy(at, &word, size);
+	content_fill(number, bytes, size);
 	return 0;
 }
 
 static int check(const struct job *job, uint64_t number, const void *bytes,
 		 size_t size)
 {
-	uint64_t word = first_word(number);
-	const char *at = bytes;
-	uint64_t wrong = 0;
-	uint64_t got;
-
 	(void)job;
-	for (; size >= sizeof(word); size -= sizeof(word)) {
-		memcpy(&got, at, sizeof(got));
-		wrong |= got ^ word;
-		at += sizeof(word);
-		word += STEP;
-	}
-	return wrong || memcmp(at, &word, size) ? -EBADMSG : 0;
+	return content_check(number, bytes, size);
 }
 
 /* The rounds */
@@ -219,8 +186,7 @@ static void print_rates(const char *unit, const double *seconds,
 
 static bool is_peer(const struct transport *transport)
 {
-	return transport != &transport_npheap &&
-	       transport != &transport_npheap_pool;
+	return strncmp(transport->name, "npheap", strlen("npheap"));
 }
 
 /* How many times as fast as the fastest transport that is not npheap */
@@ -290,8 +256,10 @@ static const char usage_text[] =
 "  -n, --items ITEMS        a round (128 MiB of them, but at most 20000)\n"
 "  -r, --rounds ROUNDS      of which the median is printed, 1 to 99 (3)\n"
 "  -t, --transports NAME,...\n"
-"                           npheap, npheap-pool, pipe, unix, shm, shm-pool,\n"
-"                           tmpfs (all)\n"
+"                           npheap, npheap-pool, npheap-event, npheap-ioctl,\n"
+"                           pipe, vmsplice, unix, seqpacket, mq, msg, shm,\n"
+"                           shm-pool, futex, eventfd, tmpfs (npheap,\n"
+"                           npheap-pool, pipe, unix, shm, shm-pool, tmpfs)\n"
 "      --csv                one line a round instead of the table\n"
 "  -h, --help               print this text\n"
 "\n"
@@ -383,16 +351,13 @@ static int bad_value(int option)
 static void defaults(struct settings *settings)
 {
 	char sizes[] = "64,1K,4K,64K,1M,16M";
+	char names[] = "npheap,npheap-pool,pipe,unix,shm,shm-pool,tmpfs";
 
 	*settings = (struct settings) {
 		.producers = 2, .consumers = 2, .rounds = 3,
 	};
 	parse_sizes(sizes, settings);
-	while (transports[settings->transport_count]) {
-		settings->transports[settings->transport_count] =
-			transports[settings->transport_count];
-		settings->transport_count++;
-	}
+	parse_transports(names, settings);
 }
 
 int main(int argc, char **argv)

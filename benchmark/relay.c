@@ -2,19 +2,21 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "crew.h"
+#include "measure.h"
 #include "relay.h"
 
 /* What the processes of a run share. */
 struct stage {
 	pthread_barrier_t start_line;
-	_Atomic uint64_t start;		/* ns: the last to be ready */
-	_Atomic uint64_t finish;	/* ns: the last to be done */
+	pthread_barrier_t warm_line;	/* producers, and who ends the warm-up */
+	_Atomic uint64_t start;		/* stamp: the last to be ready */
+	_Atomic uint64_t finish;	/* stamp: the last to be done */
 	_Atomic uint64_t next;		/* item to make */
 	_Atomic uint64_t items;		/* received and checked */
 	_Atomic uint64_t bytes;
@@ -28,14 +30,6 @@ struct relay {
 	struct stage *stage;
 	size_t stage_size;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 double seconds_now(void)
 {
@@ -52,10 +46,16 @@ static void raise_to(_Atomic uint64_t *latest, uint64_t value)
 }
 
 /* A worker dead before the line holds the others there: crew_wait ends them. */
-static void line_up(struct stage *stage)
+static void line_up(struct stage *stage, pthread_barrier_t *line)
 {
-	raise_to(&stage->start, now_ns());
-	pthread_barrier_wait(&stage->start_line);
+	raise_to(&stage->start, stamp());
+	pthread_barrier_wait(line);
+}
+
+/* Everything that was sent is checked then: the channel is empty. */
+static void end_warm_up(struct stage *stage)
+{
+	line_up(stage, &stage->warm_line);
 }
 
 static int complain(const struct relay *relay, const char *what, int err)
@@ -81,20 +81,41 @@ static int produce_item(struct relay *relay, uint64_t number)
 	return err ? complain(relay, "send", err) : 0;
 }
 
+static int join(struct relay *relay, enum role role, unsigned int worker)
+{
+	int err = relay->transport->join(&relay->channel, role, worker);
+
+	if (err)
+		return complain(relay, "join", err);
+	line_up(relay->stage, &relay->stage->start_line);
+	return 0;
+}
+
+/* The time is taken already; nobody is disturbed who still works. */
+static int leave(struct relay *relay)
+{
+	if (!relay->transport->leave)
+		return 0;
+	pthread_barrier_wait(&relay->stage->start_line);
+	relay->transport->leave(&relay->channel);
+	return 0;
+}
+
 static int produce(void *arg, unsigned int worker)
 {
 	struct relay *relay = arg;
+	bool warm = !relay->job->warm_up;
 	uint64_t number;
-	int err;
+	int err = join(relay, ROLE_PRODUCER, worker);
 
-	err = relay->transport->join(&relay->channel, ROLE_PRODUCER, worker);
-	if (err)
-		return complain(relay, "join", err);
-	line_up(relay->stage);
 	while (!err) {
 		number = atomic_fetch_add(&relay->stage->next, 1);
+		if (!warm && number >= relay->job->warm_up) {
+			end_warm_up(relay->stage);
+			warm = true;
+		}
 		if (number >= relay->job->geometry.items)
-			return 0;
+			return leave(relay);
 		err = produce_item(relay, number);
 	}
 	return err;
@@ -114,27 +135,28 @@ static int consume_item(struct relay *relay, const struct item *item)
 	if (err)
 		return complain(relay, "wrong bytes", err);
 	atomic_fetch_add(&relay->stage->bytes, item->size);
-	atomic_fetch_add(&relay->stage->items, 1);
 	err = relay->transport->release(&relay->channel);
-	return err ? complain(relay, "release", err) : 0;
+	if (err)
+		return complain(relay, "release", err);
+	if (atomic_fetch_add(&relay->stage->items, 1) + 1 == job->warm_up)
+		end_warm_up(relay->stage);
+	return 0;
 }
 
 static int consume(void *arg, unsigned int worker)
 {
 	struct relay *relay = arg;
 	struct item item;
-	int err;
+	int err = join(relay, ROLE_CONSUMER, worker);
 
-	err = relay->transport->join(&relay->channel, ROLE_CONSUMER, worker);
 	if (err)
-		return complain(relay, "join", err);
-	line_up(relay->stage);
+		return err;
 	while ((err = relay->transport->receive(&relay->channel, &item)) > 0) {
 		if (consume_item(relay, &item))
 			return -EBADMSG;
 	}
-	raise_to(&relay->stage->finish, now_ns());
-	return err ? complain(relay, "receive", err) : 0;
+	raise_to(&relay->stage->finish, stamp());
+	return err ? complain(relay, "receive", err) : leave(relay);
 }
 
 static int set_stage(struct relay *relay)
@@ -153,6 +175,8 @@ static int set_stage(struct relay *relay)
 	pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
 	pthread_barrier_init(&relay->stage->start_line, &shared,
 			     geometry->producers + geometry->consumers);
+	pthread_barrier_init(&relay->stage->warm_line, &shared,
+			     geometry->producers + 1);
 	return 0;
 }
 

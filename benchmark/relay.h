@@ -11,6 +11,8 @@
 /**
  * struct job - the work, the same for every transport
  * @geometry: how many processes and items, and the largest item
+ * @warm_up: so many of the items come first, and are not timed: the first pages
+ *	of everything are touched then
  * @size: how long item @number is
  * @fill: write item @number; 0 or -errno
  * @check: read item @number and judge it; 0 or -errno
@@ -18,6 +20,7 @@
  */
 struct job {
 	struct geometry geometry;
+	uint64_t warm_up;
 	size_t (*size)(const struct job *job, uint64_t number);
 	int (*fill)(const struct job *job, uint64_t number, void *bytes,
 		    size_t size);
@@ -29,8 +32,9 @@ struct job {
 /**
  * struct outcome - what a relay found
  * @bytes: in all items together
- * @seconds: from the moment when the last process was ready to the moment
- *	when the last consumer had checked its last item
+ * @seconds: from the moment when the last process was ready, and the warm-up
+ *	over, to the moment when the last consumer had checked its last item; as
+ *	stamp() counts, so in instructions / 1e9 where choose_clock() chose those
  */
 struct outcome {
 	uint64_t bytes;

@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 include scripts/paths.mk
 
-all: lib bench validators
+all: lib examples bench validators
 
 help:
 	@echo 'make              the library, the benchmarks, the validator and tests'
@@ -22,12 +22,15 @@ help:
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
-	@echo 'make lib, bench, validators   one of the parts'
+	@echo 'make lib, examples, bench, validators   one of the parts'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
 lib:
 	$(MAKE) -C libnpheap
+
+examples: lib
+	$(MAKE) -C libnpheap/examples
 
 bench: lib
 	$(MAKE) -C benchmark
@@ -82,11 +85,12 @@ uninstall:
 
 clean:
 	$(MAKE) -C libnpheap clean
+	$(MAKE) -C libnpheap/examples clean
 	$(MAKE) -C benchmark clean
 	$(MAKE) -C validate clean
 
 lint:
 	scripts/lint
 
-.PHONY: all help lib bench validators module demo check check-all install \
+.PHONY: all help lib examples bench validators module demo check check-all install \
 	modules_install uninstall clean lint

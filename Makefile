@@ -23,6 +23,7 @@ help:
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
 	@echo 'make lib, examples, bench, validators   one of the parts'
+	@echo 'make man          the manual pages, in build/man'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
@@ -31,6 +32,9 @@ lib:
 
 examples: lib
 	$(MAKE) -C libnpheap/examples
+
+man:
+	$(MAKE) -C docs/man
 
 bench: lib
 	$(MAKE) -C benchmark
@@ -62,6 +66,7 @@ check-all:
 # install into the system's own directories, run ldconfig.
 install: lib
 	$(MAKE) -C libnpheap install
+	$(MAKE) -C docs/man install
 	$(MAKE) -C benchmark install
 	$(MAKE) -C validate install
 	@if [ -e "$(KDIR)/include/config/kernel.release" ]; then \
@@ -80,17 +85,19 @@ modules_install: module
 
 uninstall:
 	$(MAKE) -C libnpheap uninstall
+	$(MAKE) -C docs/man uninstall
 	$(MAKE) -C benchmark uninstall
 	$(MAKE) -C validate uninstall
 
 clean:
 	$(MAKE) -C libnpheap clean
 	$(MAKE) -C libnpheap/examples clean
+	$(MAKE) -C docs/man clean
 	$(MAKE) -C benchmark clean
 	$(MAKE) -C validate clean
 
 lint:
 	scripts/lint
 
-.PHONY: all help lib examples bench validators module demo check check-all install \
+.PHONY: all help lib examples man bench validators module demo check check-all install \
 	modules_install uninstall clean lint

@@ -24,6 +24,9 @@ help:
 	@echo 'make uninstall    undo make install'
 	@echo 'make lib, examples, bench, validators   one of the parts'
 	@echo 'make man          the manual pages, in build/man'
+	@echo 'make deb          Debian packages, in build/deb'
+	@echo 'make package-test install, upgrade and purge them in a Debian of their own'
+	@echo 'make sign KEY= CERT=   sign npheap.ko of KDIR= for Secure Boot'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
@@ -99,5 +102,17 @@ clean:
 lint:
 	scripts/lint
 
-.PHONY: all help lib examples man bench validators module demo check check-all install \
-	modules_install uninstall clean lint
+deb:
+	scripts/setup --packages
+	$(MAKE) -C packaging deb
+
+sign:
+	$(MAKE) -C packaging sign KDIR=$(abspath $(KDIR)) \
+		KEY=$(abspath $(KEY)) CERT=$(abspath $(CERT))
+
+package-test:
+	scripts/setup --packages
+	validate/package-test
+
+.PHONY: all help lib examples man bench validators module demo check check-all \
+	install modules_install uninstall clean lint deb sign package-test

@@ -15,8 +15,8 @@
  *	5
  *	sum 12 of 3
  *
- * Once a sum is printed it cannot be lost.  End of input ends the service, and
- * a line that says "forget" its state, too.
+ * No kill can lose a sum that was printed.  End of input ends the service, and a
+ * line that says "forget" its state, too.
  */
 #include <errno.h>
 #include <npheap.h>

@@ -10,10 +10,10 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 include scripts/paths.mk
 
-all: lib examples bench validators
+all: lib tools examples bench validators
 
 help:
-	@echo 'make              the library, the benchmarks, the validator and tests'
+	@echo 'make              the library, the tool, the benchmarks, the validator and tests'
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
 	@echo 'make check-all    the same, and first build the debug kernel'
@@ -22,7 +22,7 @@ help:
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
-	@echo 'make lib, examples, bench, validators   one of the parts'
+	@echo 'make lib, tools, examples, bench, validators   one of the parts'
 	@echo 'make man          the manual pages, in build/man'
 	@echo 'make deb          Debian packages, in build/deb'
 	@echo 'make package-test install, upgrade and purge them in a Debian of their own'
@@ -32,6 +32,9 @@ help:
 
 lib:
 	$(MAKE) -C libnpheap
+
+tools: lib
+	$(MAKE) -C libnpheap/tools
 
 examples: lib
 	$(MAKE) -C libnpheap/examples
@@ -70,6 +73,7 @@ check-all:
 install: lib
 	$(MAKE) -C libnpheap install
 	$(MAKE) -C docs/man install
+	$(MAKE) -C libnpheap/tools install
 	$(MAKE) -C benchmark install
 	$(MAKE) -C validate install
 	@if [ -e "$(KDIR)/include/config/kernel.release" ]; then \
@@ -89,6 +93,7 @@ modules_install: module
 uninstall:
 	$(MAKE) -C libnpheap uninstall
 	$(MAKE) -C docs/man uninstall
+	$(MAKE) -C libnpheap/tools uninstall
 	$(MAKE) -C benchmark uninstall
 	$(MAKE) -C validate uninstall
 
@@ -96,6 +101,7 @@ clean:
 	$(MAKE) -C libnpheap clean
 	$(MAKE) -C libnpheap/examples clean
 	$(MAKE) -C docs/man clean
+	$(MAKE) -C libnpheap/tools clean
 	$(MAKE) -C benchmark clean
 	$(MAKE) -C validate clean
 
@@ -114,5 +120,5 @@ package-test:
 	scripts/setup --packages
 	validate/package-test
 
-.PHONY: all help lib examples man bench validators module demo check check-all \
-	install modules_install uninstall clean lint deb sign package-test
+.PHONY: all help lib tools examples man bench validators module demo check \
+	check-all install modules_install uninstall clean lint deb sign package-test

@@ -74,6 +74,14 @@ static inline void simple_inode_init_ts(struct inode *inode)
 	inode->i_mtime = inode->i_atime;
 	inode->i_ctime = inode->i_atime;
 }
+
+/* Debian's 6.1 has it, other kernels of that age do not. */
+#define inode_get_ctime(inode) npheap_inode_get_ctime(inode)
+static inline struct timespec64
+npheap_inode_get_ctime(const struct inode *inode)
+{
+	return inode->i_ctime;
+}
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)

@@ -279,6 +279,26 @@ static inline pgoff_t npheap_object_pages(const struct npheap_object *obj)
 	return smp_load_acquire(&obj->size) >> PAGE_SHIFT;
 }
 
+/* Nothing changes that time later.  In ns since 1970. */
+static inline u64 npheap_object_created(const struct npheap_object *obj)
+{
+	struct timespec64 time = inode_get_ctime(&obj->inode);
+
+	return timespec64_to_ns(&time);
+}
+
+static inline u64 npheap_object_resident(const struct npheap_object *obj)
+{
+	return (u64)READ_ONCE(obj->inode.i_mapping->nrpages) << PAGE_SHIFT;
+}
+
+/* Of the references of an object these are no mappings'. */
+static inline int npheap_object_mappings(const struct npheap_object *obj,
+					 int others)
+{
+	return max(atomic_read(&obj->inode.i_count) - others, 0);
+}
+
 static inline bool npheap_object_sparse(const struct npheap_object *obj)
 {
 	return obj->flags & NPHEAP_CREATE_SPARSE;

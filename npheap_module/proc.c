@@ -120,15 +120,21 @@ static void object_show(struct seq_file *m, void *entry)
 	pid_t creator = pid_nr_ns(obj->creator,
 				  proc_pid_ns(file_inode(m->file)->i_sb));
 
-	seq_printf(m, "%llu\t%llu\t%d\t%u\n", obj->key,
+	seq_printf(m, "%llu\t%llu\t%d\t%u\t", obj->key,
 		   READ_ONCE(obj->size), creator,
 		   from_kuid_munged(seq_user_ns(m), obj->inode.i_uid));
+	/* The index has a reference. */
+	seq_printf(m, "%llu\t%d\t%lu\t%llu\t%u\t%u\t%llu\n",
+		   npheap_object_resident(obj), npheap_object_mappings(obj, 1),
+		   obj->inode.i_ino, npheap_object_created(obj), obj->flags,
+		   READ_ONCE(obj->seals), obj->max_size);
 }
 
 static int objects_open(struct inode *inode, struct file *file)
 {
 	static const struct table table = {
-		.header = "key\tsize\tcreator\tuid\n",
+		.header = "key\tsize\tcreator\tuid\tresident\tmappings\t"
+			  "generation\tcreated\tflags\tseals\tmax_size\n",
 		.show = object_show,
 	};
 	struct npheap_heap *heap = pde_data(inode);

@@ -375,20 +375,18 @@ int npheap_object_seal(struct npheap_object *obj, u32 seals)
 void npheap_object_stat(const struct npheap_object *obj,
 			struct npheap_stat *stat)
 {
-	/* The index has a reference, and so has the caller. */
-	int mappings = atomic_read(&obj->inode.i_count) - 2;
-
 	*stat = (struct npheap_stat){
 		.key = obj->key,
 		.size = READ_ONCE(obj->size),
 		.max_size = obj->max_size,
-		.resident = (u64)READ_ONCE(obj->inode.i_mapping->nrpages)
-			    << PAGE_SHIFT,
+		.resident = npheap_object_resident(obj),
 		.generation = obj->inode.i_ino,
-		.mappings = max(mappings, 0),
+		/* The index has a reference, and so has the caller. */
+		.mappings = npheap_object_mappings(obj, 2),
 		.flags = obj->flags,
 		.seals = READ_ONCE(obj->seals),
 		.creator = pid_vnr(obj->creator),
 		.uid = from_kuid_munged(current_user_ns(), obj->inode.i_uid),
+		.created = npheap_object_created(obj),
 	};
 }

@@ -22,7 +22,7 @@ _Static_assert(NPHEAP_IOC_CREATE_MANY == 0x40104eca, "CREATE_MANY");
 _Static_assert(NPHEAP_IOC_RESIZE == 0x40184ecb, "RESIZE");
 _Static_assert(NPHEAP_IOC_PUNCH == 0x40204ecc, "PUNCH");
 _Static_assert(NPHEAP_IOC_SEAL == 0x40104ecd, "SEAL");
-_Static_assert(NPHEAP_IOC_STAT == 0xc0404ece, "STAT");
+_Static_assert(NPHEAP_IOC_STAT == 0xc0484ece, "STAT");
 _Static_assert(NPHEAP_KEY_MAX == 0x7ffffffffffffULL, "the largest key");
 
 #define GARBAGE 0xa5a5a5a5a5a5a5a5ULL

@@ -250,31 +250,74 @@ static int create_and_exit(void *arg)
 	return 0;
 }
 
+/* The line of an object of three pages, all of which it has. */
+static void assert_object_line(uint64_t key, pid_t creator, int mappings)
+{
+	struct npheap_stat stat = { .key = key };
+	char line[256] = "poison", expected[256];
+
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_STAT, &stat), 0);
+	snprintf(expected, sizeof(expected),
+		 "%llu\t%zu\t%d\t0\t%zu\t%d\t%llu\t%llu\t0\t0\t%zu",
+		 (unsigned long long)key, 3 * page, creator, 3 * page,
+		 mappings, (unsigned long long)stat.generation,
+		 (unsigned long long)stat.created, 3 * page);
+	assert_int_equal(find_line(TABLES "objects", key, line, 256), 1);
+	assert_string_equal(line, expected);
+}
+
 static void observe_table_of_objects(void **state)
 {
-	char line[256] = "poison", expected[256];
 	uint64_t key = test_key();
+	char line[256], *p, *q;
 	pid_t pid;
-	char *p;
 
 	(void)state;
 	assert_int_equal(find_line(TABLES "objects", key, line, 256), 0);
 	p = map_key(key, 3 * page);
-	snprintf(expected, sizeof(expected), "%llu\t%zu\t%d\t0",
-		 (unsigned long long)key, 3 * page, getpid());
-	assert_int_equal(find_line(TABLES "objects", key, line, 256), 1);
-	assert_string_equal(line, expected);
+	assert_object_line(key, getpid(), 1);
+	q = map_key(key, page);
+	assert_object_line(key, getpid(), 2);
+	unmap(q, page);
+	assert_object_line(key, getpid(), 1);
 	assert_int_equal(npheap_delete(dev, key), 0);
 	assert_int_equal(find_line(TABLES "objects", key, line, 256), 0);
 	unmap(p, 3 * page);
 	/* It says who the creator was, also when that is gone. */
 	pid = spawn(create_and_exit, &key);
 	expect_exit(pid, 0);
-	snprintf(expected, sizeof(expected), "%llu\t%zu\t%d\t0",
-		 (unsigned long long)key, 3 * page, pid);
-	assert_int_equal(find_line(TABLES "objects", key, line, 256), 1);
-	assert_string_equal(line, expected);
+	assert_object_line(key, pid, 0);
 	assert_int_equal(npheap_delete(dev, key), 0);
+}
+
+/* Memory, flags and seals of a sparse object. */
+static void observe_table_of_sparse_objects(void **state)
+{
+	struct npheap_create create = {
+		.key = test_key(), .size = 3 * page,
+		.flags = NPHEAP_CREATE_SPARSE,
+	};
+	struct npheap_seal seal = {
+		.key = create.key, .seals = NPHEAP_SEAL_GROW,
+	};
+	unsigned long long resident;
+	char line[256] = "poison";
+	int flags, seals;
+	char *p;
+
+	(void)state;
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_CREATE, &create), 0);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_SEAL, &seal), 0);
+	p = map_key(create.key, page);
+	p[0] = 1;
+	assert_int_equal(find_line(TABLES "objects", create.key, line, 256), 1);
+	assert_int_equal(sscanf(line, "%*u %*u %*d %*u %llu %*d %*u %*u %d %d",
+				&resident, &flags, &seals), 3);
+	assert_int_equal(resident, page);
+	assert_int_equal(flags, NPHEAP_CREATE_SPARSE);
+	assert_int_equal(seals, NPHEAP_SEAL_GROW);
+	unmap(p, page);
+	assert_int_equal(npheap_delete(dev, create.key), 0);
 }
 
 static int map_and_wait(void *arg)
@@ -334,11 +377,13 @@ static void observe_table_says_whose_an_object_is(void **state)
 {
 	uint64_t key = test_key();
 	char line[256] = "poison";
+	unsigned int uid;
 
 	(void)state;
 	expect_exit(spawn(create_as_other, &key), 0);
 	assert_int_equal(find_line(TABLES "objects", key, line, 256), 1);
-	assert_string_equal(strrchr(line, '\t'), "\t1234");
+	assert_int_equal(sscanf(line, "%*u %*u %*d %u", &uid), 1);
+	assert_int_equal(uid, 1234);
 	assert_int_equal(npheap_delete(dev, key), 0);
 }
 
@@ -367,7 +412,8 @@ static void observe_table_of_locks(void **state)
 
 static void observe_tables_have_headers(void **state)
 {
-	const char *const objects = "key\tsize\tcreator\tuid\n";
+	const char *const objects = "key\tsize\tcreator\tuid\tresident\t"
+		"mappings\tgeneration\tcreated\tflags\tseals\tmax_size\n";
 	const char *const deleted = "key\tgeneration\tbytes\tpids\n";
 	const char *const locks = "key\tholder\twaiters\treaders\tmarked\n";
 	size_t length;
@@ -710,6 +756,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_modes_in_sysfs),
 	TEST(observe_device),
 	TEST(observe_table_of_objects),
+	TEST(observe_table_of_sparse_objects),
 	TEST(observe_table_of_the_deleted),
 	TEST(observe_table_says_whose_an_object_is),
 	TEST(observe_table_of_locks),

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "object.h"
 
@@ -695,6 +696,37 @@ static void stat_tells(void **state)
 	delete(key);
 }
 
+static uint64_t wall_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* By the clock of ticks, which is behind by less than 20 ms. */
+static void stat_tells_when_it_was_created(void **state)
+{
+	uint64_t key = test_key(), before = wall_clock(), created;
+	char *p;
+
+	(void)state;
+	assert_int_equal(create(key, page, 0), 0);
+	created = stat_of(key).created;
+	assert_in_range(created, before - 20000000, wall_clock());
+	/* And not when it was changed. */
+	usleep(50000);
+	p = map_key(key, 2 * page);
+	p[0] = 1;
+	unmap(p, 2 * page);
+	assert_int_equal(stat_of(key).created, created);
+	delete(key);
+	usleep(50000);
+	assert_int_equal(create(key, page, 0), 0);
+	assert_true(stat_of(key).created > created);
+	delete(key);
+}
+
 static int create_as_nobody(void *arg)
 {
 	const struct peer *peer = arg;
@@ -1043,6 +1075,7 @@ static const struct CMUnitTest resize_tests[] = {
 	TEST(punch_of_holes),
 	TEST(seals_rule_changes_out),
 	TEST(stat_tells),
+	TEST(stat_tells_when_it_was_created),
 	TEST(stat_tells_whose_it_is),
 	TEST(arguments_are_checked),
 	TEST(keys_are_checked),

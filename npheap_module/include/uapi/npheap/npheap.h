@@ -418,6 +418,7 @@ struct npheap_seal {
  * @creator: out: pid that the process had that created it, in the caller's pid
  *	     namespace, or 0 where it is not there
  * @uid: out: of the user who created it, in the caller's user namespace
+ * @created: out: when that was, in ns since 1970
  *
  * Also by a descriptor that was opened read-only.  ENOENT: no such object.
  */
@@ -432,6 +433,7 @@ struct npheap_stat {
 	__u32 seals;
 	__s32 creator;
 	__u32 uid;
+	__u64 created;
 };
 
 #define NPHEAP_IOC_JOIN		_IOR('N', 0xc0, struct npheap_join)

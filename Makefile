@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 include scripts/paths.mk
 
-all: lib tools benchmarks validators
+all: lib tools examples benchmarks validators
 
 help:
 	@echo 'make              the library, the tool, the benchmarks, the validator and tests'
@@ -31,7 +31,11 @@ help:
 	@echo 'make bench-results   benchmark/RESULTS.md and its plots, of what was measured'
 	@echo 'make bench-check  fail where NP-Heap has become slower beside its peers'
 	@echo '                  KERNEL=6.12 for bench, bench-instructions and bench-check'
-	@echo 'make lib, tools, benchmarks, validators   one of the parts'
+	@echo 'make lib, tools, examples, benchmarks, validators   one of the parts'
+	@echo 'make man          the manual pages, in build/man'
+	@echo 'make deb          Debian packages, in build/deb'
+	@echo 'make package-test install, upgrade and purge them in a Debian of their own'
+	@echo 'make sign KEY= CERT=   sign npheap.ko of KDIR= for Secure Boot'
 	@echo 'make lint         static checks of everything'
 	@echo 'make clean        remove what was built in the source directories'
 
@@ -40,6 +44,12 @@ lib:
 
 tools: lib
 	$(MAKE) -C libnpheap/tools
+
+examples: lib
+	$(MAKE) -C libnpheap/examples
+
+man:
+	$(MAKE) -C docs/man
 
 benchmarks: lib
 	$(MAKE) -C benchmark
@@ -104,6 +114,7 @@ torture: all
 # install into the system's own directories, run ldconfig.
 install: lib
 	$(MAKE) -C libnpheap install
+	$(MAKE) -C docs/man install
 	$(MAKE) -C libnpheap/tools install
 	$(MAKE) -C benchmark install
 	$(MAKE) -C validate install
@@ -123,12 +134,15 @@ modules_install: module
 
 uninstall:
 	$(MAKE) -C libnpheap uninstall
+	$(MAKE) -C docs/man uninstall
 	$(MAKE) -C libnpheap/tools uninstall
 	$(MAKE) -C benchmark uninstall
 	$(MAKE) -C validate uninstall
 
 clean:
 	$(MAKE) -C libnpheap clean
+	$(MAKE) -C libnpheap/examples clean
+	$(MAKE) -C docs/man clean
 	$(MAKE) -C libnpheap/tools clean
 	$(MAKE) -C benchmark clean
 	$(MAKE) -C validate clean
@@ -136,6 +150,19 @@ clean:
 lint:
 	scripts/lint
 
-.PHONY: all help lib tools benchmarks validators module demo bench bench-host \
-	bench-instructions bench-results bench-check check check-all faults \
-	torture install modules_install uninstall clean lint
+deb:
+	scripts/setup --packages
+	$(MAKE) -C packaging deb
+
+sign:
+	$(MAKE) -C packaging sign KDIR=$(abspath $(KDIR)) \
+		KEY=$(abspath $(KEY)) CERT=$(abspath $(CERT))
+
+package-test:
+	scripts/setup --packages
+	validate/package-test
+
+.PHONY: all help lib tools examples man benchmarks validators module demo \
+	bench bench-host bench-instructions bench-results bench-check check \
+	check-all faults torture install modules_install uninstall deb sign \
+	package-test clean lint

@@ -127,7 +127,8 @@ static int relay(void *arg)
 		return 1;
 	child_check(outcome.bytes == run->job.geometry.items *
 		    run->job.geometry.max_size);
-	child_check(outcome.seconds > 0);
+	/* A clock that goes by timer ticks may say 0. */
+	child_check(outcome.seconds >= 0);
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * What the kernel counts while something runs: system calls and page faults of
  * this process and the children that it makes meanwhile (perf events), and
- * bytes that the kernel copies from and to user memory (a histogram over the
- * function that does so; of the whole machine, so it is used in a guest only).
+ * bytes that pipes, sockets, eventfds and message queues copy from and to user
+ * memory (histograms of probes; of the whole machine, so in a guest only).
  */
 #ifndef METER_H
 #define METER_H

@@ -117,6 +117,7 @@ struct run {
 	struct job job;
 };
 
+/* Of times: a clock that goes by timer ticks may say 0. */
 static int relay(void *arg)
 {
 	const struct run *run = arg;
@@ -127,7 +128,6 @@ static int relay(void *arg)
 		return 1;
 	child_check(outcome.bytes == run->job.geometry.items *
 		    run->job.geometry.max_size);
-	/* A clock that goes by timer ticks may say 0. */
 	child_check(outcome.seconds >= 0);
 	return 0;
 }
@@ -142,7 +142,7 @@ static int go_and_come(void *arg)
 	if (trip_run(run->transport, &run->job, took))
 		return 1;
 	for (i = 0; i < ITEMS; i++)
-		child_check(took[i] > 0);
+		child_check(took[i] >= 0);
 	return 0;
 }
 

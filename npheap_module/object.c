@@ -373,14 +373,19 @@ void npheap_object_delete(struct npheap_heap *heap, u64 key)
 {
 	struct npheap_object *obj = object_find(heap, key);
 
-	if (!obj)
-		return;
-	if (object_unpublish(obj)) {
+	if (obj && object_unpublish(obj)) {
 		npheap_lock_resized(heap, key, NPHEAP_WATCH_DELETE);
 		npheap_count(heap, deletes);
 		trace_npheap_delete(key, READ_ONCE(obj->size));
+	} else {
+		/*
+		 * Somebody else may just have deleted it, and not said so yet:
+		 * the caller shall not find its size after this.
+		 */
+		npheap_lock_resized(heap, key, 0);
 	}
-	npheap_object_put(obj);
+	if (obj)
+		npheap_object_put(obj);
 }
 
 /**

@@ -384,7 +384,8 @@ void npheap_lock_destroy(struct npheap_heap *heap)
  * npheap_lock_resized() - an object came, went, or has another size
  * @heap: the heap
  * @key: its key
- * @event: NPHEAP_WATCH_SIZE or NPHEAP_WATCH_DELETE
+ * @event: NPHEAP_WATCH_SIZE or NPHEAP_WATCH_DELETE; 0: perhaps, and who did it
+ *	   tells those who watch
  *
  * Context: Process context, may sleep.
  */
@@ -403,7 +404,8 @@ void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event)
 	if (!rec)
 		return;
 	rec_show_object(rec);
-	npheap_watch_tell(rec, event);
+	if (event)
+		npheap_watch_tell(rec, event);
 	npheap_rec_put(rec);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "content.h"
+#include "relay.h"
 
 #define CHUNK 8192
 #define STARTS (CHUNK / 8)
@@ -89,4 +90,36 @@ int content_check(uint64_t number, const void *bytes, size_t size)
 		size -= n;
 	}
 	return 0;
+}
+
+static size_t item_size(const struct job *job, uint64_t number)
+{
+	(void)number;
+	return job->geometry.max_size;
+}
+
+static int fill_item(const struct job *job, uint64_t number, void *bytes,
+		     size_t size)
+{
+	(void)job;
+	content_fill(number, bytes, size);
+	return 0;
+}
+
+static int check_item(const struct job *job, uint64_t number,
+		      const void *bytes, size_t size)
+{
+	(void)job;
+	return content_check(number, bytes, size);
+}
+
+struct job content_job(struct geometry geometry, uint64_t warm_up)
+{
+	return (struct job) {
+		.geometry = geometry,
+		.warm_up = warm_up,
+		.size = item_size,
+		.fill = fill_item,
+		.check = check_item,
+	};
 }

@@ -40,27 +40,6 @@ struct settings {
 	bool csv;
 };
 
-static size_t item_size(const struct job *job, uint64_t number)
-{
-	(void)number;
-	return job->geometry.max_size;
-}
-
-static int fill(const struct job *job, uint64_t number, void *bytes,
-		size_t size)
-{
-	(void)job;
-	content_fill(number, bytes, size);
-	return 0;
-}
-
-static int check(const struct job *job, uint64_t number, const void *bytes,
-		 size_t size)
-{
-	(void)job;
-	return content_check(number, bytes, size);
-}
-
 /* The rounds */
 
 struct result {
@@ -77,17 +56,12 @@ static uint64_t items_of(const struct settings *settings, size_t size)
 
 static struct job job_of(const struct settings *settings, size_t size)
 {
-	return (struct job) {
-		.geometry = {
-			.producers = settings->producers,
-			.consumers = settings->consumers,
-			.items = items_of(settings, size),
-			.max_size = size,
-		},
-		.size = item_size,
-		.fill = fill,
-		.check = check,
-	};
+	return content_job((struct geometry) {
+		.producers = settings->producers,
+		.consumers = settings->consumers,
+		.items = items_of(settings, size),
+		.max_size = size,
+	}, 0);
 }
 
 static int by_seconds(const void *a, const void *b)

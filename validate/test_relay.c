@@ -19,42 +19,15 @@
 
 /* ------------------------------------------------------------------- jobs -- */
 
-static size_t item_size(const struct job *job, uint64_t number)
-{
-	(void)number;
-	return job->geometry.max_size;
-}
-
-static int fill(const struct job *job, uint64_t number, void *bytes,
-		size_t size)
-{
-	(void)job;
-	content_fill(number, bytes, size);
-	return 0;
-}
-
-static int check_item(const struct job *job, uint64_t number,
-		      const void *bytes, size_t size)
-{
-	(void)job;
-	return content_check(number, bytes, size);
-}
-
 static struct job job_of(size_t size, unsigned int producers,
 			 unsigned int consumers)
 {
-	return (struct job) {
-		.geometry = {
-			.producers = producers,
-			.consumers = consumers,
-			.items = ITEMS,
-			.max_size = size,
-		},
-		.warm_up = WARM_UP,
-		.size = item_size,
-		.fill = fill,
-		.check = check_item,
-	};
+	return content_job((struct geometry) {
+		.producers = producers,
+		.consumers = consumers,
+		.items = ITEMS,
+		.max_size = size,
+	}, WARM_UP);
 }
 
 /* ----------------------------------------------------- a transport with faults */

@@ -48,43 +48,16 @@ static const struct transport *const systems[] = {
 
 /* ---------------------------------------------------------------- the work */
 
-static size_t item_size(const struct job *job, uint64_t number)
-{
-	(void)number;
-	return job->geometry.max_size;
-}
-
-static int fill(const struct job *job, uint64_t number, void *bytes,
-		size_t size)
-{
-	(void)job;
-	content_fill(number, bytes, size);
-	return 0;
-}
-
-static int check_item(const struct job *job, uint64_t number,
-		      const void *bytes, size_t size)
-{
-	(void)job;
-	return content_check(number, bytes, size);
-}
-
 static struct job job_of(const struct bench *b, unsigned int items)
 {
 	unsigned int workers = b->processes / 2;
 
-	return (struct job) {
-		.geometry = {
-			.producers = workers,
-			.consumers = workers,
-			.items = b->loops * workers + items,
-			.max_size = b->size,
-		},
-		.warm_up = b->loops * workers,
-		.size = item_size,
-		.fill = fill,
-		.check = check_item,
-	};
+	return content_job((struct geometry) {
+		.producers = workers,
+		.consumers = workers,
+		.items = b->loops * workers + items,
+		.max_size = b->size,
+	}, b->loops * workers);
 }
 
 /* ---------------------------------------------------------- what is measured */

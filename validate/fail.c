@@ -29,6 +29,8 @@ static void set(const char *knob, const char *text)
 
 void fail_prepare(void)
 {
+	/* A page of a program that has to be read again would count, too. */
+	assert_int_equal(mlockall(MCL_CURRENT), 0);
 	/* A dump of the stack for each would be thousands. */
 	set("verbose", "0");
 	set("ignore-gfp-wait", "N");

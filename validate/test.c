@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What test.h promises. */
+#include <fnmatch.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
@@ -94,6 +95,26 @@ int test_end(void **state)
 	return 0;
 }
 
+/* Those that the environment's TEST_ONLY names; nobody frees them. */
+static const struct CMUnitTest *chosen(const struct CMUnitTest *tests,
+				       size_t *count)
+{
+	const char *pattern = getenv("TEST_ONLY");
+	struct CMUnitTest *some;
+	size_t i, n = 0;
+
+	if (!pattern)
+		return tests;
+	some = calloc(*count, sizeof(*some));
+	if (!some)
+		abort();
+	for (i = 0; i < *count; i++)
+		if (!fnmatch(pattern, tests[i].name, 0))
+			some[n++] = tests[i];
+	*count = n;
+	return some;
+}
+
 int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
 {
 	page = sysconf(_SC_PAGESIZE);
@@ -104,7 +125,7 @@ int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
 		printf("Bail out! %s: %s\n", NPHEAP_DEVICE, strerror(errno));
 		return 1;
 	}
-	table = tests;
+	table = tests = chosen(tests, &count);
 	begun = 0;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return _cmocka_run_group_tests(name, tests, count, NULL, NULL) ? 1 : 0;

@@ -197,14 +197,24 @@ static double run_contended(struct bench *b, unsigned int n)
 	return run_crowd(lock_of(b), b->processes, n / b->processes, 0);
 }
 
+/*
+ * Time is what contention is about.  Instructions on one processor only show
+ * what the kernel has to do for a turn: of three sizes, and a few rounds.
+ */
 void locks_contended(void)
 {
-	struct bench how = { .run = run_contended };
+	static const unsigned int in_time[] = { 2, 4, 8, 16, 32, 64, 0 };
+	static const unsigned int in_instructions[] = { 2, 8, 64, 0 };
+	const unsigned int *size = instructions ? in_instructions : in_time;
+	struct bench how = {
+		.run = run_contended, .rounds = instructions ? 3 : 0,
+	};
 	/* In time, of so many as outlast a scheduler's slice. */
 	unsigned int all_turns = instructions ? 640 : 8000, turns;
 	char name[32];
 
-	for (how.processes = 2; how.processes <= MOST; how.processes *= 2) {
+	for (; *size; size++) {
+		how.processes = *size;
 		snprintf(name, sizeof(name), "contended-%u", how.processes);
 		how.name = name;
 		turns = all_turns / how.processes;
@@ -277,7 +287,7 @@ void locks_fairness(void)
 {
 	struct bench how = {
 		.name = "overtaken", .processes = MOST, .unit = "times",
-		.loops = MOST * NOTED_TURNS,
+		.loops = MOST * NOTED_TURNS, .rounds = 3,
 	};
 
 	how.run = run_by_one;

@@ -204,7 +204,7 @@ static void other_calls(void)
 		  .setup = open_condition, .teardown = close_condition },
 		{ .system = "npheap", .op = call_notify,
 		  .setup = open_object, .teardown = remove_object },
-		{ .system = "npheap-event", .op = call_event,
+		{ .system = "npheap-event-read", .op = call_event,
 		  .setup = open_object, .teardown = remove_object },
 		{ .system = "system-call", .op = call_empty },
 	};

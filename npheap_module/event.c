@@ -8,6 +8,7 @@
  * where it is not set they count by themselves.
  */
 #include "record.h"
+#include "trace.h"
 
 #include <linux/sched/signal.h>
 
@@ -187,6 +188,8 @@ int npheap_event_notify(struct npheap_heap *heap, u64 key, u32 count)
 	event_step(rec, 2);
 	npheap_point();
 	woken = event_wake(rec, count);
+	npheap_count(heap, notifies);
+	trace_npheap_notify(key, woken);
 	npheap_watch_tell(rec, NPHEAP_WATCH_NOTIFY);
 	npheap_event_settle(rec);
 	npheap_rec_put(rec);

@@ -58,11 +58,6 @@ struct npheap_reader {
 	bool reported;
 };
 
-static bool word_held(u64 word)
-{
-	return word & (NPHEAP_WORD_OWNER | NPHEAP_WORD_SHARED);
-}
-
 static bool word_held_by(u64 word, const struct npheap_owner *owner)
 {
 	return (word & NPHEAP_WORD_OWNER) == owner->id;
@@ -266,8 +261,11 @@ static struct npheap_waiter *waiter_new(struct npheap_owner *owner,
 	rec->waiters++;
 	list_add_tail(&waiter->owner_node, &owner->waits);
 	owner->nr_waits++;
+	rec->contended++;
 	npheap_count(rec->heap, lock_contended);
-	trace_npheap_lock_contended(rec->key);
+	if (trace_npheap_lock_contended_enabled())
+		trace_npheap_lock_contended(rec->key,
+			npheap_rec_holder(rec, &init_pid_ns));
 	return waiter;
 }
 
@@ -279,7 +277,7 @@ static bool rec_take(struct npheap_lock *rec, struct npheap_owner *owner)
 	u64 new = rec_word(rec, owner->id);
 	u64 old = npheap_word_read(rec);
 
-	for (int i = 0; i < NPHEAP_MAX_TRIES && !word_held(old); i++)
+	for (int i = 0; i < NPHEAP_MAX_TRIES && !npheap_word_held(old); i++)
 		if (npheap_word_swap(rec, &old, new))
 			return true;
 	return false;
@@ -293,7 +291,7 @@ static bool rec_take_shared(struct npheap_lock *rec)
 
 	for (int i = 0; i < NPHEAP_MAX_TRIES; i++) {
 		if (old & NPHEAP_WORD_OWNER ||
-		    (word_held(old) && rec_has_queue(rec)))
+		    (npheap_word_held(old) && rec_has_queue(rec)))
 			return false;
 		if (npheap_word_swap(rec, &old, new))
 			return true;
@@ -307,7 +305,7 @@ static bool rec_call_in(struct npheap_lock *rec)
 	u64 old = npheap_word_read(rec);
 
 	for (int i = 0; i < NPHEAP_MAX_TRIES; i++) {
-		if (!word_held(old))
+		if (!npheap_word_held(old))
 			return false;
 		if (old & NPHEAP_WORD_WAITERS)
 			return true;
@@ -670,6 +668,7 @@ static void known_abandon(struct npheap_owner *owner, u32 slot, u32 generation)
 		npheap_rec_put(rec);
 		return;
 	}
+	rec->recovered++;
 	npheap_count(owner->heap, lock_recovered);
 	trace_npheap_owner_death(rec->key);
 	rec_mark(rec);
@@ -693,6 +692,7 @@ static void reader_abandon(struct npheap_owner *owner,
 		known_abandon(owner, slot, generation);
 		return;
 	}
+	rec->recovered++;
 	npheap_count(owner->heap, lock_recovered);
 	rec->knowers--;
 	reader_release(owner, reader);

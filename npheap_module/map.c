@@ -218,12 +218,19 @@ static int object_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /* Files of objects; user space sees them as what its mappings are of. */
+static int object_release(struct inode *inode, struct file *file)
+{
+	npheap_count_down(npheap_object(inode)->heap, mappings);
+	return 0;
+}
+
 const struct file_operations npheap_object_fops = {
 	.owner = THIS_MODULE,
 	.llseek = noop_llseek,
 	.mmap = object_mmap,
 	.get_unmapped_area = npheap_get_unmapped_area,
 	.fsync = noop_fsync,
+	.release = object_release,
 };
 
 /**
@@ -270,8 +277,10 @@ struct file *npheap_object_file(struct npheap_object *obj)
 	ihold(&obj->inode);
 	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops,
 			   O_RDWR);
-	if (!IS_ERR(file))
-		file->f_mode |= FMODE_NOCMTIME;
+	if (IS_ERR(file))
+		return file;
+	file->f_mode |= FMODE_NOCMTIME;
+	npheap_count(obj->heap, mappings);
 	return file;
 }
 

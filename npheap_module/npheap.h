@@ -133,22 +133,27 @@ struct npheap_user {
  * struct npheap_stats - events since the heap was made, one set a CPU
  * @creates: objects created
  * @attaches: mappings made, those of new objects included
+ * @mappings: files of objects made, less those that are gone; a CPU's part of
+ *	      it means nothing
  * @deletes: objects deleted
  * @faults: page faults handled
  * @lock_acquires: locks taken
  * @lock_contended: times that a thread had to wait for a lock
  * @lock_recovered: locks given back because their holder died
  * @lock_waits_abandoned: places in queues given up because a waiter died
+ * @notifies: notifications of keys that somebody waits for
  */
 struct npheap_stats {
 	u64 creates;
 	u64 attaches;
+	u64 mappings;
 	u64 deletes;
 	u64 faults;
 	u64 lock_acquires;
 	u64 lock_contended;
 	u64 lock_recovered;
 	u64 lock_waits_abandoned;
+	u64 notifies;
 };
 
 /**
@@ -183,6 +188,7 @@ struct npheap_stats {
  * @dying: owners whose death is noted but whose locks are not yet free
  * @stats: per-CPU counts of events
  * @proc: the directory in /proc
+ * @debugfs: the directory in debugfs
  */
 struct npheap_heap {
 	struct miscdevice misc;
@@ -214,9 +220,11 @@ struct npheap_heap {
 	u32 next_owner;
 	struct npheap_stats __percpu *stats;
 	struct proc_dir_entry *proc;
+	struct dentry *debugfs;
 };
 
 #define npheap_count(heap, event) this_cpu_inc((heap)->stats->event)
+#define npheap_count_down(heap, event) this_cpu_dec((heap)->stats->event)
 
 /*
  * A new object is not usable until all its pages are there and its size is in
@@ -327,6 +335,8 @@ static inline bool npheap_object_sparse(const struct npheap_object *obj)
  * @watches: how many watch the key
  * @armed: how many of these want notifications and have not got one
  * @knowers: threads that know the record
+ * @contended: times that a thread had to wait for the lock
+ * @recovered: times that it came free because a holder died
  * @pins: threads that look at it without its lock and come back
  * @dead: the binding is over; whoever finds it must look again
  * @marked: a holder died, and nobody has called consistent since
@@ -356,6 +366,8 @@ struct npheap_lock {
 	unsigned int watches;
 	unsigned int armed;
 	unsigned int knowers;
+	unsigned int contended;
+	unsigned int recovered;
 	unsigned int pins;
 	bool dead;
 	bool marked;
@@ -493,6 +505,8 @@ int npheap_lock_bind(struct npheap_heap *heap, struct npheap_bind *bind);
 void npheap_lock_destroy(struct npheap_heap *heap);
 void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event);
 void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec);
+void npheap_lock_show_counts(struct seq_file *m, struct npheap_lock *rec);
+u64 npheap_locks_held(struct npheap_heap *heap);
 
 /* lock.c */
 int npheap_lock_acquire(struct npheap_heap *heap, u64 key, u32 flags,

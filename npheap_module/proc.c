@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /proc/npheap: tables of the objects and of the locks, for root.  A table is
- * not a snapshot: what comes, goes or moves to a resized hash table while it
+ * /proc/npheap, and npheap in debugfs: tables of the objects and of the locks,
+ * for root.  A table is not a snapshot: what comes, goes or moves to a resized hash table while it
  * is being read may be missed or be listed twice.
  */
 #include "npheap.h"
 
+#include <linux/debugfs.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 
@@ -158,6 +159,32 @@ static int locks_open(struct inode *inode, struct file *file)
 	return table_open(file, &table, &heap->locks);
 }
 
+static void counts_show(struct seq_file *m, void *entry)
+{
+	npheap_lock_show_counts(m, entry);
+}
+
+static int counts_open(struct inode *inode, struct file *file)
+{
+	static const struct table table = {
+		.header = "key\tcontended\trecovered\tevent\tsleepers\t"
+			  "watches\n",
+		.show = counts_show,
+	};
+	struct npheap_heap *heap = inode->i_private;
+
+	return table_open(file, &table, &heap->locks);
+}
+
+/* An open one keeps the module, as debugfs has it. */
+static const struct file_operations counts_fops = {
+	.owner = THIS_MODULE,
+	.open = counts_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = table_release,
+};
+
 static const struct proc_ops objects_proc_ops = {
 	.proc_open = objects_open,
 	.proc_read = seq_read,
@@ -173,7 +200,7 @@ static const struct proc_ops locks_proc_ops = {
 };
 
 /**
- * npheap_proc_init() - make /proc/npheap
+ * npheap_proc_init() - make /proc/npheap, and the directory in debugfs
  * @heap: the heap that it shows
  *
  * Context: Process context, may sleep.
@@ -188,8 +215,13 @@ int npheap_proc_init(struct npheap_heap *heap)
 			     heap) &&
 	    proc_create_data("locks", 0400, heap->proc, &locks_proc_ops, heap) &&
 	    proc_create_seq_data("deleted", 0400, heap->proc,
-				 &npheap_deleted_ops, heap))
+				 &npheap_deleted_ops, heap)) {
+		/* Nobody depends on what is for debugging. */
+		heap->debugfs = debugfs_create_dir("npheap", NULL);
+		debugfs_create_file("locks", 0400, heap->debugfs, heap,
+				    &counts_fops);
 		return 0;
+	}
 	proc_remove(heap->proc);
 	return -ENOMEM;
 }
@@ -202,5 +234,6 @@ int npheap_proc_init(struct npheap_heap *heap)
  */
 void npheap_proc_exit(struct npheap_heap *heap)
 {
+	debugfs_remove(heap->debugfs);
 	proc_remove(heap->proc);
 }

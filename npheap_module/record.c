@@ -409,7 +409,15 @@ void npheap_lock_resized(struct npheap_heap *heap, u64 key, u32 event)
 	npheap_rec_put(rec);
 }
 
-static pid_t rec_holder(struct npheap_lock *rec, struct pid_namespace *ns)
+/**
+ * npheap_rec_holder() - who holds a lock for itself
+ * @rec: the lock, under RCU
+ * @ns: where the pid is to mean something
+ *
+ * Context: Any.
+ * Return: the pid of the thread; 0 where there is none, or none in @ns.
+ */
+pid_t npheap_rec_holder(struct npheap_lock *rec, struct pid_namespace *ns)
 {
 	struct npheap_owner *owner;
 	pid_t pid = 0;
@@ -439,7 +447,73 @@ void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec)
 	if (!rec->dead && !(rec_idle(rec) &&
 			    npheap_word_read(rec) == npheap_word_free(rec)))
 		seq_printf(m, "%llu\t%d\t%u\t%u\t%d\n", rec->key,
-			   rec_holder(rec, ns), rec->waiters, rec->readers,
-			   rec->marked);
+			   npheap_rec_holder(rec, ns), rec->waiters,
+			   rec->readers, rec->marked);
 	npheap_rec_unlock(rec);
+}
+
+/**
+ * npheap_lock_show_counts() - print a line about what happened to a lock
+ * @m: the file
+ * @rec: the lock, under RCU
+ *
+ * Context: Any that may take a spinlock.
+ */
+void npheap_lock_show_counts(struct seq_file *m, struct npheap_lock *rec)
+{
+	npheap_rec_lock(rec);
+	if (!rec->dead)
+		seq_printf(m, "%llu\t%u\t%u\t%llu\t%u\t%u\n", rec->key,
+			   rec->contended, rec->recovered,
+			   READ_ONCE(rec->shared->event) & ~1ULL,
+			   rec->sleepers, rec->watches);
+	npheap_rec_unlock(rec);
+}
+
+static bool rec_is_held(struct npheap_lock *rec)
+{
+	bool held;
+
+	npheap_rec_lock(rec);
+	held = !rec->dead && npheap_word_held(npheap_word_read(rec));
+	npheap_rec_unlock(rec);
+	return held;
+}
+
+/* Those of a part of the hash table that does not take too long. */
+static struct npheap_lock *count_held(struct rhashtable_iter *iter, u64 *held)
+{
+	struct npheap_lock *rec;
+
+	rhashtable_walk_start(iter);
+	do {
+		rec = rhashtable_walk_next(iter);
+		if (!IS_ERR_OR_NULL(rec))
+			*held += rec_is_held(rec);
+	} while (rec && !need_resched());
+	rhashtable_walk_stop(iter);
+	cond_resched();
+	return rec;
+}
+
+/**
+ * npheap_locks_held() - how many locks are held
+ * @heap: the heap
+ *
+ * Looks at each record, for a lock is mostly taken without the kernel.  No
+ * snapshot: what changes meanwhile may be missed, or counted twice.
+ *
+ * Context: Process context, may sleep.
+ * Return: the number; after a fatal signal, of those that were seen.
+ */
+u64 npheap_locks_held(struct npheap_heap *heap)
+{
+	struct rhashtable_iter iter;
+	u64 held = 0;
+
+	rhashtable_walk_enter(&heap->locks, &iter);
+	while (count_held(&iter, &held) && !fatal_signal_pending(current))
+		;
+	rhashtable_walk_exit(&iter);
+	return held;
 }

@@ -23,6 +23,11 @@ static inline u64 npheap_word_free(const struct npheap_lock *rec)
 	return NPHEAP_WORD_GENERATION(rec->generation);
 }
 
+static inline bool npheap_word_held(u64 word)
+{
+	return word & (NPHEAP_WORD_OWNER | NPHEAP_WORD_SHARED);
+}
+
 static inline u64 npheap_word_read(const struct npheap_lock *rec)
 {
 	return READ_ONCE(rec->shared->word);
@@ -96,6 +101,7 @@ struct npheap_lock *npheap_rec_find(struct npheap_heap *heap, u64 key);
 struct npheap_lock *npheap_rec_get(struct npheap_heap *heap, u64 key);
 struct npheap_lock *npheap_rec_bind(struct npheap_owner *owner, u64 key);
 void npheap_rec_put(struct npheap_lock *rec);
+pid_t npheap_rec_holder(struct npheap_lock *rec, struct pid_namespace *ns);
 
 /* lock.c */
 void npheap_sleep(u64 timeout, const bool *woken);

@@ -124,18 +124,27 @@ static ssize_t deleted_bytes_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(deleted_bytes);
 
+static ssize_t locks_held_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", npheap_locks_held(dev_heap(dev)));
+}
+static DEVICE_ATTR_RO(locks_held);
+
 HEAP_ATTR_RESOURCE(bytes, NPHEAP_BYTES);
 HEAP_ATTR_RESOURCE(objects, NPHEAP_OBJECTS);
 HEAP_ATTR_RESOURCE(sparse_bytes, NPHEAP_SPARSE_BYTES);
 HEAP_ATTR_RESOURCE(locks, NPHEAP_LOCKS);
 HEAP_ATTR_STAT(creates);
 HEAP_ATTR_STAT(attaches);
+HEAP_ATTR_STAT(mappings);
 HEAP_ATTR_STAT(deletes);
 HEAP_ATTR_STAT(faults);
 HEAP_ATTR_STAT(lock_acquires);
 HEAP_ATTR_STAT(lock_contended);
 HEAP_ATTR_STAT(lock_recovered);
 HEAP_ATTR_STAT(lock_waits_abandoned);
+HEAP_ATTR_STAT(notifies);
 
 static struct attribute *npheap_attrs[] = {
 	&dev_attr_bytes.attr,
@@ -153,12 +162,15 @@ static struct attribute *npheap_attrs[] = {
 	&dev_attr_max_user_locks.attr,
 	&dev_attr_creates.attr,
 	&dev_attr_attaches.attr,
+	&dev_attr_mappings.attr,
 	&dev_attr_deletes.attr,
 	&dev_attr_faults.attr,
 	&dev_attr_lock_acquires.attr,
 	&dev_attr_lock_contended.attr,
 	&dev_attr_lock_recovered.attr,
 	&dev_attr_lock_waits_abandoned.attr,
+	&dev_attr_locks_held.attr,
+	&dev_attr_notifies.attr,
 	NULL,
 };
 

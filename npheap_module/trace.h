@@ -55,8 +55,34 @@ DECLARE_EVENT_CLASS(npheap_lock,
 	TP_printk("key=%llu", __entry->key)
 );
 
-DEFINE_EVENT(npheap_lock, npheap_lock_contended,
-	TP_PROTO(u64 key), TP_ARGS(key));
+TRACE_EVENT(npheap_lock_contended,
+	TP_PROTO(u64 key, pid_t holder),
+	TP_ARGS(key, holder),
+	TP_STRUCT__entry(
+		__field(u64, key)
+		__field(pid_t, holder)
+	),
+	TP_fast_assign(
+		__entry->key = key;
+		__entry->holder = holder;
+	),
+	TP_printk("key=%llu holder=%d", __entry->key, __entry->holder)
+);
+
+TRACE_EVENT(npheap_notify,
+	TP_PROTO(u64 key, unsigned int woken),
+	TP_ARGS(key, woken),
+	TP_STRUCT__entry(
+		__field(u64, key)
+		__field(unsigned int, woken)
+	),
+	TP_fast_assign(
+		__entry->key = key;
+		__entry->woken = woken;
+	),
+	TP_printk("key=%llu woken=%u", __entry->key, __entry->woken)
+);
+
 DEFINE_EVENT(npheap_lock, npheap_lock_acquired,
 	TP_PROTO(u64 key), TP_ARGS(key));
 DEFINE_EVENT(npheap_lock, npheap_lock_released,

@@ -9,13 +9,13 @@
 
 /* ------------------------------------------------------------------ sysfs */
 
-enum { BYTES, DELETED, OBJECTS, LOCKS, CREATES, ATTACHES, DELETES, FAULTS,
-       ACQUIRES, CONTENDED, RECOVERED, STATS };
+enum { BYTES, DELETED, OBJECTS, LOCKS, HELD, CREATES, ATTACHES, MAPPINGS,
+       DELETES, FAULTS, ACQUIRES, CONTENDED, RECOVERED, NOTIFIES, STATS };
 
 static const char *const names[STATS] = {
-	"bytes", "deleted_bytes", "objects", "locks", "creates", "attaches",
-	"deletes", "faults", "lock_acquires", "lock_contended",
-	"lock_recovered",
+	"bytes", "deleted_bytes", "objects", "locks", "locks_held", "creates",
+	"attaches", "mappings", "deletes", "faults", "lock_acquires",
+	"lock_contended", "lock_recovered", "notifies",
 };
 
 struct stats {
@@ -61,9 +61,9 @@ static void observe_life_of_an_object(void **state)
 	(void)state;
 	p = map_key(key, 3 * page);
 	assert_changes(&stats, OBJECTS, 1, BYTES, (int)(3 * page), CREATES, 1,
-		       ATTACHES, 1, -1);
+		       ATTACHES, 1, MAPPINGS, 1, -1);
 	q = map_key(key, 5 * page);
-	assert_changes(&stats, ATTACHES, 1, -1);
+	assert_changes(&stats, ATTACHES, 1, MAPPINGS, 1, -1);
 	size_by_ioctl(key);
 	assert_changes(&stats, -1);
 	assert_int_equal(npheap_delete(dev, key), 0);
@@ -71,10 +71,10 @@ static void observe_life_of_an_object(void **state)
 	assert_int_equal(npheap_delete(dev, key), 0);
 	assert_changes(&stats, -1);
 	unmap(q, 5 * page);
-	assert_changes(&stats, -1);
+	assert_changes(&stats, MAPPINGS, -1, -1);
 	unmap(p, 3 * page);
 	assert_changes(&stats, OBJECTS, -1, BYTES, (int)(-3 * page), DELETED,
-		       (int)(-3 * page), -1);
+		       (int)(-3 * page), MAPPINGS, -1, -1);
 }
 
 static void observe_unmapped_object(void **state)
@@ -153,7 +153,7 @@ static void observe_locks(void **state)
 
 	(void)state;
 	assert_int_equal(lock_by_ioctl(key), 0);
-	assert_changes(&stats, LOCKS, 1, ACQUIRES, 1, -1);
+	assert_changes(&stats, LOCKS, 1, HELD, 1, ACQUIRES, 1, -1);
 	assert_errno(lock_by_ioctl(key), EDEADLK);
 	assert_changes(&stats, -1);
 	pid = spawn_waiter(&key);
@@ -161,9 +161,83 @@ static void observe_locks(void **state)
 	assert_int_equal(unlock_by_ioctl(key), 0);
 	expect_exit(pid, 0);
 	/* The record stays, for this thread knows it. */
-	assert_changes(&stats, ACQUIRES, 1, -1);
+	assert_changes(&stats, HELD, -1, ACQUIRES, 1, -1);
 	expect_death(lock_and_die, &key, SIGKILL);
 	assert_changes(&stats, ACQUIRES, 1, RECOVERED, 1, -1);
+}
+
+/* Those that the kernel never saw: taken by the record alone. */
+static void observe_locks_that_are_held(void **state)
+{
+	struct npheap *heap;
+	struct stats stats;
+	uint64_t key = test_key();
+	int i;
+
+	(void)state;
+	assert_int_equal(npheap_open(NULL, 0, &heap), 0);
+	/* The first time tells the thread where the record is. */
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(npheap_acquire(heap, key + i), 0);
+		assert_int_equal(npheap_release(heap, key + i), 0);
+	}
+	stats = stats_now();
+	for (i = 0; i < 100; i++)
+		assert_int_equal(npheap_acquire(heap, key + i), 0);
+	assert_changes(&stats, HELD, 100, -1);
+	for (i = 0; i < 50; i++)
+		assert_int_equal(npheap_release(heap, key + i), 0);
+	assert_int_equal(npheap_acquire_with(heap, key, NPHEAP_SHARED,
+					     NPHEAP_FOREVER), 0);
+	stats.value[ACQUIRES] = heap_stat("lock_acquires");
+	assert_changes(&stats, HELD, -49, -1);
+	assert_int_equal(npheap_release(heap, key), 0);
+	for (i = 50; i < 100; i++)
+		assert_int_equal(npheap_release(heap, key + i), 0);
+	assert_changes(&stats, HELD, -51, -1);
+	npheap_close(heap);
+}
+
+static int wait_for_event(void *arg)
+{
+	struct npheap_event args = { .key = *(uint64_t *)arg };
+
+	child_check(ioctl(dev, NPHEAP_IOC_EVENT, &args) == 0);
+	args.timeout = UINT64_MAX;
+	return ioctl(dev, NPHEAP_IOC_WAIT, &args) ? errno : 0;
+}
+
+static long notify(uint64_t key)
+{
+	struct npheap_event args = { .key = key, .count = 1 };
+
+	return ioctl(dev, NPHEAP_IOC_NOTIFY, &args);
+}
+
+/* Notifies the child that waits for it, once. */
+static void wake(uint64_t key, pid_t pid)
+{
+	int i;
+
+	for (i = 0; i < 10000 && notify(key) == 0; i++)
+		usleep(1000);
+	assert_in_range(i, 0, 9999);
+	expect_exit(pid, 0);
+}
+
+static void observe_notifications(void **state)
+{
+	uint64_t key = test_key();
+	struct stats stats = stats_now();
+	long long before;
+
+	(void)state;
+	/* Nobody was ever interested in this key. */
+	assert_int_equal(notify(key), 0);
+	assert_changes(&stats, -1);
+	before = stats.value[NOTIFIES];
+	wake(key, spawn(wait_for_event, &key));
+	assert_true(heap_stat("notifies") > before);
 }
 
 /* Numbers to read, limits to write, and nothing else. */
@@ -410,6 +484,50 @@ static void observe_table_of_locks(void **state)
 	assert_int_equal(find_line(TABLES "locks", key, line, 256), 0);
 }
 
+#define COUNTS "/sys/kernel/debug/npheap/locks"
+
+/* Returns the event, which begins anywhere. */
+static unsigned long long assert_counts(uint64_t key, unsigned int contended,
+					unsigned int recovered)
+{
+	unsigned int found_contended, found_recovered, sleepers, watches;
+	unsigned long long event;
+	char line[256] = "";
+
+	assert_int_equal(find_line(COUNTS, key, line, sizeof(line)), 1);
+	assert_int_equal(sscanf(line, "%*u\t%u\t%u\t%llu\t%u\t%u",
+				&found_contended, &found_recovered, &event,
+				&sleepers, &watches), 5);
+	assert_int_equal(found_contended, contended);
+	assert_int_equal(found_recovered, recovered);
+	assert_int_equal(sleepers, 0);
+	assert_int_equal(watches, 0);
+	return event;
+}
+
+static void observe_counts_of_a_lock(void **state)
+{
+	unsigned long long event;
+	uint64_t key = test_key();
+	pid_t pid;
+
+	(void)state;
+	if (access(COUNTS, R_OK)) {
+		printf("# debugfs is not mounted\n");
+		skip();
+	}
+	assert_int_equal(lock_by_ioctl(key), 0);
+	event = assert_counts(key, 0, 0);
+	pid = spawn_waiter(&key);
+	assert_counts(key, 1, 0);
+	assert_int_equal(unlock_by_ioctl(key), 0);
+	expect_exit(pid, 0);
+	expect_death(lock_and_die, &key, SIGKILL);
+	assert_int_equal(assert_counts(key, 1, 1), event);
+	assert_int_equal(notify(key), 0);
+	assert_int_equal(assert_counts(key, 1, 1), event + 2);
+}
+
 static void observe_tables_have_headers(void **state)
 {
 	const char *const objects = "key\tsize\tcreator\tuid\tresident\t"
@@ -654,6 +772,7 @@ static void make_events(uint64_t key)
 	assert_int_equal(unlock_by_ioctl(key), 0);
 	expect_exit(pid, 0);
 	expect_death(lock_and_die, &key, SIGKILL);
+	wake(key, spawn(wait_for_event, &key));
 	assert_int_equal(npheap_delete(dev, key), 0);
 	unmap(p, 2 * page);
 }
@@ -685,7 +804,9 @@ static void observe_tracepoints(void **state)
 	assert_traced(trace, "delete", key, size);
 	assert_traced(trace, "fault", key, " page=1 ");
 	assert_traced(trace, "lock_acquired", key, "\n");
-	assert_traced(trace, "lock_contended", key, "\n");
+	snprintf(size, sizeof(size), " holder=%d\n", getpid());
+	assert_traced(trace, "lock_contended", key, size);
+	assert_traced(trace, "notify", key, " woken=1\n");
 	assert_traced(trace, "lock_released", key, "\n");
 	assert_traced(trace, "owner_death", key, "\n");
 	free(trace);
@@ -733,6 +854,8 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_failures_count_nothing),
 	TEST(observe_faults_are_counted),
 	TEST(observe_locks),
+	TEST(observe_locks_that_are_held),
+	TEST(observe_notifications),
 	TEST(observe_modes_in_sysfs),
 	TEST(observe_device),
 	TEST(observe_table_of_objects),
@@ -740,6 +863,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_table_of_the_deleted),
 	TEST(observe_table_says_whose_an_object_is),
 	TEST(observe_table_of_locks),
+	TEST(observe_counts_of_a_lock),
 	TEST(observe_tables_have_headers),
 	TEST(observe_tables_are_for_root),
 	TEST(observe_long_table_in_small_pieces),

@@ -11,12 +11,13 @@ import document
 import gate
 import goals
 import plots
+import readme
 import rows
 
 GOALS = pathlib.Path(__file__).parent.parent / "goals.csv"
 
 
-def make(results, to):
+def make(results, to, page):
     runs = rows.read_runs(results)
     if not runs:
         raise rows.Bad(f"{results}: no results")
@@ -25,6 +26,8 @@ def make(results, to):
     new.write_text(text, encoding="utf-8")
     new.rename(to / "RESULTS.md")
     plots.draw_all(runs, to, document.case_label)
+    if page:
+        readme.write(page, runs)
 
 
 def main():
@@ -44,6 +47,8 @@ def main():
         "make", help="make RESULTS.md and plots/ in TO of RESULTS/RUN/*.csv")
     report.add_argument("results", type=pathlib.Path)
     report.add_argument("to", type=pathlib.Path)
+    report.add_argument("--readme", type=pathlib.Path,
+                        help="put the main table into this file, too")
     options = parser.parse_args()
     try:
         if options.command == "check":
@@ -51,7 +56,7 @@ def main():
         if options.command == "baseline":
             gate.write_baseline(options.files)
         elif options.command == "make":
-            make(options.results, options.to)
+            make(options.results, options.to, options.readme)
         else:
             print(rows.read_file(options.file).release)
         return 0

@@ -15,16 +15,8 @@
 
 #include <stdbool.h>
 
+#include "dice.h"
 #include "object.h"
-
-/** Numbers that depend on the seed only; xorshift64*. */
-struct dice {
-	uint64_t state;
-};
-
-struct dice dice_new(uint64_t seed, uint64_t stream);
-/** From 0 to @sides - 1. */
-uint32_t dice_roll(struct dice *dice, uint32_t sides);
 
 /* ----------------------------------------------------- single (a sequence) -- */
 

@@ -17,6 +17,9 @@ help:
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
 	@echo 'make faults       fail each allocation and user copy of each call once'
+	@echo 'make fuzz         ten million calls with any arguments, guided by coverage, on'
+	@echo '                  the debug kernel; CALLS= for another number'
+	@echo 'make fuzz-library random contents of the shared table, for libnpheap'
 	@echo 'make torture      a million random operations, checked, on the debug kernel;'
 	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
@@ -101,6 +104,21 @@ faults: all
 	scripts/vm --kernel debug --leaks --timeout 3000 -- \
 		$(CURDIR)/validate/test_faults --all
 
+# What was about to run when the kernel died is in build/fuzz then, for
+# validate/fuzz --replay; so is the corpus of what took new paths.
+CALLS ?= 10000000
+fuzz: all
+	scripts/vm --kernel debug --append panic_on_warn=1 --timeout 86400 \
+		--out $(CURDIR)/build/fuzz -- $(CURDIR)/validate/fuzz \
+		--calls $(CALLS) --corpus $(CURDIR)/validate/fuzz.corpus \
+		--save /run/out/corpus
+
+fuzz-library:
+	$(MAKE) -C validate libfuzzer_table
+	mkdir -p build/fuzz-library
+	cd build/fuzz-library && $(CURDIR)/validate/libfuzzer_table \
+		-max_total_time=60
+
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
 torture: all
@@ -164,5 +182,5 @@ package-test:
 
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
-	check-all faults torture install modules_install uninstall deb sign \
-	package-test clean lint
+	check-all faults fuzz fuzz-library torture install modules_install \
+	uninstall deb sign package-test clean lint

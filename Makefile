@@ -20,6 +20,7 @@ help:
 	@echo 'make fuzz         ten million calls with any arguments, guided by coverage, on'
 	@echo '                  the debug kernel; CALLS= for another number'
 	@echo 'make fuzz-library random contents of the shared table, for libnpheap'
+	@echo 'make coverage     what of the module and the library the tests reach'
 	@echo 'make torture      a million random operations, checked, on the debug kernel;'
 	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
@@ -118,6 +119,10 @@ fuzz-library:
 	mkdir -p build/fuzz-library
 	cd build/fuzz-library && $(CURDIR)/validate/libfuzzer_table \
 		-max_total_time=60
+# On the debug kernel; fails where a gap has no reason in validate/unreached.
+coverage:
+	scripts/setup --coverage
+	scripts/coverage
 
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
@@ -183,4 +188,4 @@ package-test:
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
 	check-all faults fuzz fuzz-library torture install modules_install \
-	uninstall deb sign package-test clean lint
+	uninstall deb sign package-test clean lint coverage

@@ -225,6 +225,27 @@ int wait_and_report(void *arg)
 	return 0;
 }
 
+static void stay_away(int sig)
+{
+	(void)sig;
+	gate_add(&scene->signals, 1);
+	gate_wait(&scene->go, 1);
+}
+
+int wait_with_a_handler(void *arg)
+{
+	struct sigaction act = { .sa_handler = stay_away };
+
+	child_check(!sigaction(SIGUSR1, &act, NULL));
+	return wait_and_report(arg);
+}
+
+void call_away(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGUSR1), 0);
+	gate_wait(&scene->signals, 1);
+}
+
 static int take_and_die(void *arg)
 {
 	(void)arg;

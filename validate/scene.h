@@ -99,6 +99,10 @@ int wait_for_it(void *arg);
 /** One that waits for it, with the flags in @arg, and says what it was told. */
 int wait_and_report(void *arg);
 
+/** The same, but for whom a call_away() keeps in a handler until "go". */
+int wait_with_a_handler(void *arg);
+void call_away(pid_t pid);
+
 /** A child dies that took the lock with the table alone. */
 void die_holding(void);
 

@@ -980,6 +980,7 @@ static void lock_wait_can_be_frozen(void **state)
 static void lock_wait_can_be_killed(void **state)
 {
 	pid_t pids[3];
+	long long abandoned = heap_stat("lock_waits_abandoned");
 	int i;
 
 	(void)state;
@@ -988,6 +989,7 @@ static void lock_wait_can_be_killed(void **state)
 	for (i = 0; i < 3; i++)
 		pids[i] = start_waiter(waiter, i);
 	kill_and_reap(pids[1]);
+	assert_int_equal(heap_stat("lock_waits_abandoned"), abandoned + 1);
 	assert_lock_line(scene->key, getpid(), 2);
 	assert_int_equal(unlock(scene->key), 0);
 	expect_exit(pids[0], 0);

@@ -190,6 +190,28 @@ static void waiter_behind_one_that_is_told_it_is_lost(void **state)
 	scene_free();
 }
 
+/* It was in a handler meanwhile, and leaves no place in the queue behind. */
+static void waiter_that_comes_back_is_told_it_is_lost(void **state)
+{
+	long long abandoned = heap_stat("lock_waits_abandoned");
+	pid_t pid;
+
+	(void)state;
+	scene_new();
+	die_holding();
+	assert_int_equal(npheap_acquire(heap, scene->key), -EOWNERDEAD);
+	pid = start_asleep(wait_with_a_handler, NULL);
+	call_away(pid);
+	assert_int_equal(npheap_release(heap, scene->key), 0);
+	gate_add(&scene->go, 1);
+	expect_exit(pid, 0);
+	assert_int_equal(scene->result, ENOTRECOVERABLE);
+	assert_int_equal(heap_stat("lock_waits_abandoned"), abandoned);
+	assert_int_equal(npheap_break(heap, scene->key), 0);
+	settle(scene->key);
+	scene_free();
+}
+
 static void waiter_is_told_of_a_death(void **state)
 {
 	pid_t holder, pid;
@@ -611,6 +633,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(waiter_is_told_that_it_is_not_recoverable),
 	TEST(waiting_reader_is_told_that_it_is_not_recoverable),
 	TEST(waiter_behind_one_that_is_told_it_is_lost),
+	TEST(waiter_that_comes_back_is_told_it_is_lost),
 	TEST(waiter_is_told_of_a_death),
 	TEST(death_of_one_that_was_told),
 	TEST(consistent_is_for_the_holder),

@@ -267,6 +267,27 @@ static void reader_gets_in_when_the_writer_before_it_gives_up(void **state)
 	scene_free();
 }
 
+/* The lock came free while it was in a handler, and nobody kept it for it. */
+static void reader_that_comes_back_takes_it(void **state)
+{
+	long long abandoned = heap_stat("lock_waits_abandoned");
+	pid_t reader;
+
+	(void)state;
+	scene_new();
+	assert_int_equal(lock(scene->key), 0);
+	reader = start_asleep(wait_with_a_handler,
+			      (void *)(uintptr_t)NPHEAP_SHARED);
+	call_away(reader);
+	assert_int_equal(unlock(scene->key), 0);
+	assert_int_equal(elsewhere(scene->key), 0);
+	gate_add(&scene->go, 1);
+	expect_exit(reader, 0);
+	assert_int_equal(scene->result, 0);
+	assert_int_equal(heap_stat("lock_waits_abandoned"), abandoned);
+	scene_free();
+}
+
 static int read_all_the_time(void *arg)
 {
 	(void)arg;
@@ -512,6 +533,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(readers_get_in_together),
 	TEST(reader_does_not_get_past_a_writer_that_waits),
 	TEST(reader_gets_in_when_the_writer_before_it_gives_up),
+	TEST(reader_that_comes_back_takes_it),
 	TEST(writer_does_not_starve),
 	TEST(reader_death_frees),
 	TEST(crowd_of_readers_gets_in_together),

@@ -506,6 +506,8 @@ static void bad_arguments_change_nothing(void **state)
 	assert_errno(ioctl(watch, NPHEAP_IOC_NOTIFY, &args), ENOTTY);
 	assert_errno(ioctl(dev, NPHEAP_IOC_WATCH, NULL), EFAULT);
 	assert_int_equal(npheap_watch_read(watch, &got, 0, &n), -EINVAL);
+	/* More than there can be, and than a size can say in bytes. */
+	assert_int_equal(npheap_watch_read(watch, &got, SIZE_MAX, &n), -EFAULT);
 	assert_errno(read(watch, &got, sizeof(got) - 1), EINVAL);
 	assert_nothing();
 }

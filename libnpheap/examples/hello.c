@@ -41,13 +41,17 @@ int main(int argc, char **argv)
 		fprintf(stderr, "npheap_open: %s\n", strerror(-err));
 		return 1;
 	}
-	if (argc > 1 && !strcmp(argv[1], "bye"))
-		return -npheap_remove(heap, KEY);
+	if (argc > 1 && !strcmp(argv[1], "bye")) {
+		err = npheap_remove(heap, KEY);
+		npheap_close(heap);
+		return -err;
+	}
 
 	/* Finds the object, or creates it, zero-filled. */
 	err = npheap_map(heap, KEY, sizeof(*visits), &addr);
 	if (err) {
 		fprintf(stderr, "npheap_map: %s\n", strerror(-err));
+		npheap_close(heap);
 		return 1;
 	}
 	visits = addr;

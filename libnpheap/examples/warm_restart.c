@@ -109,18 +109,29 @@ static int claim(struct npheap *heap, int *crashed)
 	return err;
 }
 
-int main(void)
+static int run(struct npheap *heap)
 {
-	struct npheap *heap;
 	void *addr;
 	int crashed;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (npheap_open(NULL, 0, &heap) || claim(heap, &crashed) ||
+	if (claim(heap, &crashed) ||
 	    npheap_map(heap, KEY, sizeof(struct state), &addr) ||
 	    start(addr, crashed))
 		return 1;
 	if (serve(addr))
 		npheap_remove(heap, KEY);
 	return -npheap_release(heap, KEY);
+}
+
+int main(void)
+{
+	struct npheap *heap;
+	int rc;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (npheap_open(NULL, 0, &heap))
+		return 1;
+	rc = run(heap);
+	npheap_close(heap);
+	return rc;
 }

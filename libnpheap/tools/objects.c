@@ -48,7 +48,7 @@ struct rows {
 	size_t room;
 };
 
-/* Which field each column goes to; NULL: to none. */
+/* Which field each column goes to; the others stay NULL. */
 static void parse_header(const struct field *fields, char *line,
 			 const struct field *columns[MAX_COLUMNS])
 {
@@ -56,7 +56,6 @@ static void parse_header(const struct field *fields, char *line,
 	char *name, *rest;
 	int i = 0;
 
-	memset(columns, 0, MAX_COLUMNS * sizeof(*columns));
 	for (name = strtok_r(line, "\t\n", &rest); name && i < MAX_COLUMNS;
 	     name = strtok_r(NULL, "\t\n", &rest), i++)
 		for (field = fields; field->name; field++)
@@ -104,21 +103,23 @@ static void sort_rows(struct rows *rows)
 {
 	size_t from, to = 0;
 
+	if (!rows->count)
+		return;
 	qsort(rows->memory, rows->count, rows->size, compare_keys);
-	for (from = 0; from < rows->count; from++) {
+	for (from = 1; from < rows->count; from++) {
 		char *row = rows->memory + from * rows->size;
-		char *last = rows->memory + (to - 1) * rows->size;
+		char *last = rows->memory + to * rows->size;
 
-		if (to && !compare_keys(row, last))
-			continue;
-		memmove(rows->memory + to++ * rows->size, row, rows->size);
+		if (compare_keys(row, last))
+			memmove(rows->memory + ++to * rows->size, row,
+				rows->size);
 	}
-	rows->count = to;
+	rows->count = to + 1;
 }
 
 static int read_rows(const char *path, struct rows *rows)
 {
-	const struct field *columns[MAX_COLUMNS];
+	const struct field *columns[MAX_COLUMNS] = { NULL };
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
 	size_t room = 0;

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What faults.cocci has to flag, line by line, and nothing else. */
+
+int copies_while_faults_wait(struct npheap_object *obj, u64 __user *argp)
+{
+	int err;
+
+	filemap_invalidate_lock(obj->inode.i_mapping);
+	err = put_user(obj->size, argp);		/* flagged */
+	filemap_invalidate_unlock(obj->inode.i_mapping);
+	return err ?: put_user(obj->size, argp);
+}
+
+void maps_and_waits(struct npheap_heap *heap, struct npheap_object *obj)
+{
+	mutex_lock(&heap->deleted_mutex);
+	vm_munmap(0, obj->size);			/* flagged */
+	wait_var_event(&obj->state, obj->state);	/* flagged */
+	mutex_unlock(&heap->deleted_mutex);
+	mutex_lock(&heap->evict_mutex);
+	heap->spare = kzalloc(8, GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&heap->evict_mutex);
+}
+
+void allocates(struct npheap_heap *heap)
+{
+	down_read(&heap->fill_sem);
+	heap->spare = kzalloc(8, GFP_KERNEL_ACCOUNT);	/* flagged */
+	heap->other = kzalloc(8, GFP_NOWAIT);
+	up_read(&heap->fill_sem);
+}

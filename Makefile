@@ -21,6 +21,7 @@ help:
 	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
+	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
@@ -101,6 +102,10 @@ faults: all
 	scripts/vm --kernel debug --leaks --timeout 3000 -- \
 		$(CURDIR)/validate/test_faults --all
 
+# Bugs that the tests have to notice.  A run that was stopped goes on.
+mutants: all
+	scripts/mutants
+
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
 torture: all
@@ -164,5 +169,5 @@ package-test:
 
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
-	check-all faults torture install modules_install uninstall deb sign \
-	package-test clean lint
+	check-all faults torture mutants install modules_install uninstall deb \
+	sign package-test clean lint

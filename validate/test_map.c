@@ -458,7 +458,7 @@ static void map_fixed_over_the_middle(void **state)
 
 /* ----------------------------------------------------------------- mremap */
 
-/* Pages that nobody has touched yet, on both sides of a fault of another. */
+/* A fault maps all of its mapping, and of others' pages beside that none. */
 static void check_neighbours_of_a_fault(enum how first)
 {
 	enum { PAGES = 32, SIDE = 8, LAST = PAGES - SIDE };
@@ -474,6 +474,8 @@ static void check_neighbours_of_a_fault(enum how first)
 	assert_ptr_equal(mmap(above, SIDE * page, prot, flags, -1, 0), above);
 	assert_int_equal(touch(p + PAGES / 2 * page, first), 0);
 	assert_int_equal(count_present(p, SIDE), 0);
+	assert_int_equal(count_present(p + SIDE * page, LAST - SIDE),
+			 LAST - SIDE);
 	assert_int_equal(count_present(above, SIDE), 0);
 	assert_true(is_filled(p, 0, SIDE * page));
 	assert_true(is_filled(above, 0, SIDE * page));

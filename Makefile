@@ -25,6 +25,7 @@ help:
 	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
+	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
@@ -123,6 +124,9 @@ fuzz-library:
 coverage:
 	scripts/setup --coverage
 	scripts/coverage
+# Bugs that the tests have to notice.  A run that was stopped goes on.
+mutants: all
+	scripts/mutants
 
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
@@ -188,4 +192,4 @@ package-test:
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
 	check-all faults fuzz fuzz-library torture install modules_install \
-	uninstall deb sign package-test clean lint coverage
+	uninstall deb sign package-test clean lint coverage mutants

@@ -334,6 +334,61 @@ static void moved_by_the_program(void **state)
 	heap_close();
 }
 
+static void move_page(char *from, char *to)
+{
+	assert_ptr_equal(mremap(from, page, page,
+				MREMAP_MAYMOVE | MREMAP_FIXED, to), to);
+}
+
+/* All of it is where it was, but not each page. */
+static void pages_swapped_by_the_program(void **state)
+{
+	const struct npheap_mapping *old, *new;
+	char *p, *spare;
+
+	heap_open(state);
+	old = attach(key, 2 * page);
+	p = old->addr;
+	strcpy(p, "first");
+	strcpy(p + page, "second");
+	spare = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	move_page(p, spare);
+	move_page(p + page, p);
+	move_page(spare, p + page);
+	new = attach(key, 0);
+	assert_string_equal(new->addr, "first");
+	assert_string_equal((char *)new->addr + page, "second");
+	npheap_detach(heap, old);
+	assert_string_equal(p, "second");
+	npheap_detach(heap, new);
+	munmap(p, 2 * page);
+	heap_close();
+}
+
+/* A shared mapping of another file system's file is none of ours, either. */
+static void replaced_by_a_file_of_the_program(void **state)
+{
+	int fd = memfd_create("other", MFD_CLOEXEC);
+	const struct npheap_mapping *old, *new;
+	char *p;
+
+	heap_open(state);
+	assert_int_equal(ftruncate(fd, page), 0);
+	old = attach(key, page);
+	p = old->addr;
+	assert_ptr_equal(mmap(p, page, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED, fd, 0), p);
+	strcpy(p, "mine");
+	new = attach(key, 0);
+	assert_ptr_not_equal(new->addr, p);
+	npheap_detach(heap, old);
+	assert_string_equal(p, "mine");
+	npheap_detach(heap, new);
+	munmap(p, page);
+	close(fd);
+	heap_close();
+}
+
 /* That splits the mapping, and leaves it where it is. */
 static void protected_in_part_by_the_program(void **state)
 {
@@ -665,6 +720,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(unmapped_and_replaced_by_the_program),
 	TEST(unmapped_in_part_by_the_program),
 	TEST(moved_by_the_program),
+	TEST(pages_swapped_by_the_program),
+	TEST(replaced_by_a_file_of_the_program),
 	TEST(protected_in_part_by_the_program),
 	TEST(others_stay_when_one_is_unmapped),
 	TEST(child_has_its_parents_attachments),

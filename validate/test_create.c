@@ -888,6 +888,48 @@ static int create_too_many(void *arg)
 	return 0;
 }
 
+struct attempts {
+	uint64_t key;
+	int count;
+	int error;
+};
+
+static int create_as_another(void *arg)
+{
+	const struct attempts *attempts = arg;
+	int i;
+
+	child_check(become_user() == 0);
+	for (i = 0; i < attempts->count; i++) {
+		int rc = create(attempts->key, page, 0);
+
+		child_check(attempts->error ? rc == -1 &&
+			    errno == attempts->error : rc == 0);
+	}
+	return 0;
+}
+
+/* What the heap has no room for is nothing of the user's. */
+static void users_are_not_charged_for_what_is_refused(void **state)
+{
+	struct attempts first = { test_key(), 1, 0 };
+	struct attempts refused = { first.key + 1, 10, ENOSPC };
+	struct attempts second = { first.key + 1, 1, 0 };
+	struct usage before = usage_now();
+
+	(void)state;
+	heap_set("max_user_objects", 2);
+	/* Somebody who has nothing is forgotten, and all charges with that. */
+	expect_exit(spawn(create_as_another, &first), 0);
+	heap_set("max_objects", before.objects + 1);
+	expect_exit(spawn(create_as_another, &refused), 0);
+	heap_set("max_objects", before.objects + 2);
+	expect_exit(spawn(create_as_another, &second), 0);
+	delete(first.key);
+	delete(second.key);
+	assert_usage(before);
+}
+
 static void users_have_limits_of_objects(void **state)
 {
 	struct usage before = usage_now();
@@ -1238,6 +1280,7 @@ static const struct CMUnitTest create_tests[] = {
 	TEST(sparse_faults_never_call_the_oom_killer),
 	LIMIT_TEST(users_have_limits_of_their_own),
 	LIMIT_TEST(users_without_room_hinder_nobody),
+	LIMIT_TEST(users_are_not_charged_for_what_is_refused),
 	LIMIT_TEST(users_have_limits_of_objects),
 	LIMIT_TEST(users_have_limits_of_locks),
 	LIMIT_TEST(users_have_the_limits_of_the_heap),

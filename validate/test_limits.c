@@ -576,6 +576,94 @@ static void limits_charge_many_small_objects(void **state)
 	assert_int_equal(rmdir(GROUP), 0);
 }
 
+/* Returns how much more the group is charged after this. */
+static long long charged_by(void (*body)(uint64_t key, int arg), int arg,
+			    const struct member *member)
+{
+	long long before = group_current();
+	int i;
+
+	for (i = 0; i < member->count; i++)
+		body(member->key + i, arg);
+	return group_current() - before;
+}
+
+static void bind_key(uint64_t key, int unused)
+{
+	struct npheap_bind args = { .key = key };
+
+	(void)unused;
+	child_check(!ioctl(dev, NPHEAP_IOC_BIND, &args));
+}
+
+static void watch_key(uint64_t key, int watch)
+{
+	child_check(!npheap_watch_set(watch, key, NPHEAP_WATCH_NOTIFY));
+}
+
+/* A record has about 200 bytes, and a watched key 100; less is not theirs. */
+static int use_records_as_member(void *arg)
+{
+	const struct member *member = arg;
+	uint32_t flags = 0;
+	int watch = ioctl(dev, NPHEAP_IOC_WATCH, &flags);
+
+	child_check(watch >= 0 && enter_group() == 0);
+	child_check(charged_by(bind_key, 0, member) >= member->count * 170LL);
+	child_check(charged_by(watch_key, watch, member) >=
+		    member->count * 80LL);
+	return 0;
+}
+
+/* Nor are lock records and watches free, which need no object. */
+static void limits_charge_lock_records_and_watches(void **state)
+{
+	struct member member = { .key = test_key(), .count = 8000 };
+
+	(void)state;
+	need_group();
+	expect_exit(spawn(use_records_as_member, &member), 0);
+	assert_true(current_falls_below(MIB));
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+static void create_sparse(uint64_t key, int unused)
+{
+	struct npheap_create args = {
+		.key = key,
+		.size = page,
+		.flags = NPHEAP_CREATE_SPARSE,
+	};
+
+	(void)unused;
+	child_check(!ioctl(dev, NPHEAP_IOC_CREATE, &args));
+}
+
+static int create_sparse_as_member(void *arg)
+{
+	const struct member *member = arg;
+
+	child_check(enter_group() == 0);
+	child_check(charged_by(create_sparse, 0, member) >=
+		    member->count * 500LL);
+	return 0;
+}
+
+/* Objects without a page are charged for what they are. */
+static void limits_charge_objects_without_memory(void **state)
+{
+	struct member member = { .key = test_key(), .count = 2000 };
+	int i;
+
+	(void)state;
+	need_group();
+	expect_exit(spawn(create_sparse_as_member, &member), 0);
+	for (i = 0; i < member.count; i++)
+		delete(member.key + i);
+	assert_true(current_falls_below(MIB));
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
 static int exceed_as_member(void *arg)
 {
 	const struct member *member = arg;
@@ -719,6 +807,8 @@ static const struct CMUnitTest limits_tests[] = {
 	LIMIT_TEST(limits_waiter_of_a_killed_creator_goes_on),
 	LIMIT_TEST(limits_charge_the_creators_cgroup),
 	LIMIT_TEST(limits_charge_many_small_objects),
+	LIMIT_TEST(limits_charge_lock_records_and_watches),
+	LIMIT_TEST(limits_charge_objects_without_memory),
 	LIMIT_TEST(limits_of_a_cgroup_are_enomem),
 	LIMIT_TEST(limits_of_a_cgroup_end_growth),
 	LIMIT_TEST(limits_do_not_charge_who_attaches),

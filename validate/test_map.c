@@ -458,6 +458,43 @@ static void map_fixed_over_the_middle(void **state)
 
 /* ----------------------------------------------------------------- mremap */
 
+/* A fault maps all of its mapping, and of others' pages beside that none. */
+static void check_neighbours_of_a_fault(enum how first)
+{
+	enum { PAGES = 32, SIDE = 8, LAST = PAGES - SIDE };
+	int prot = PROT_READ | PROT_WRITE;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	uint64_t key = test_key();
+	char *all = map_key(key, PAGES * page), *p = reserve(HUGE);
+	char *above = p + LAST * page;
+
+	stamp(all, PAGES, 'A');
+	map_at(p, key, PAGES * page);
+	assert_ptr_equal(mmap(p, SIDE * page, prot, flags, -1, 0), p);
+	assert_ptr_equal(mmap(above, SIDE * page, prot, flags, -1, 0), above);
+	assert_int_equal(touch(p + PAGES / 2 * page, first), 0);
+	assert_int_equal(count_present(p, SIDE), 0);
+	assert_int_equal(count_present(p + SIDE * page, LAST - SIDE),
+			 LAST - SIDE);
+	assert_int_equal(count_present(above, SIDE), 0);
+	assert_true(is_filled(p, 0, SIDE * page));
+	assert_true(is_filled(above, 0, SIDE * page));
+	memset(p, 1, SIDE * page);
+	memset(above, 1, SIDE * page);
+	assert_true(is_stamped(all, SIDE, 'A'));
+	assert_true(is_stamped(all + LAST * page, SIDE, 'A' + LAST));
+	unmap(p, HUGE);
+	drop(all, PAGES * page, key);
+}
+
+/* The object has pages for these places, but others are mapped there. */
+static void map_faults_stay_inside_their_mapping(void **state)
+{
+	(void)state;
+	check_neighbours_of_a_fault(READ);
+	check_neighbours_of_a_fault(WRITE);
+}
+
 static void map_grown_by_mremap_ends_with_the_object(void **state)
 {
 	struct holdings before = holdings_now();
@@ -1749,6 +1786,7 @@ static const struct CMUnitTest map_tests[] = {
 	TEST(map_unmap_of_the_end),
 	TEST(map_unmap_inside_a_huge_page),
 	TEST(map_fixed_over_the_middle),
+	TEST(map_faults_stay_inside_their_mapping),
 	TEST(map_grown_by_mremap_ends_with_the_object),
 	TEST(map_grown_by_mremap_shows_the_rest),
 	TEST(map_moved_by_mremap),

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "object.h"
 #include "slow_file.h"
 
 #define ROUNDS 100
@@ -195,6 +196,47 @@ static void module_starts_empty(void **state)
 	p = map_key(key, page);
 	assert_int_equal(p[0], 0);
 	munmap(p, page);
+}
+
+/* Binds that many keys as a member of the group; @arg: what that is charged. */
+enum { BOUND_KEYS = 8000 };
+
+static int bind_as_member(void *arg)
+{
+	struct npheap_bind args = { .key = test_key() };
+	long long before, *charged = arg;
+	int i;
+
+	child_check(enter_group() == 0);
+	before = read_number(GROUP "/memory.current");
+	for (i = 0; i < BOUND_KEYS; i++, args.key++)
+		child_check(!ioctl(dev, NPHEAP_IOC_BIND, &args));
+	*charged = read_number(GROUP "/memory.current") - before;
+	return 0;
+}
+
+/*
+ * The table grows with the number of records, and stays: who comes second is
+ * charged for records only, of which there are 64 bytes each in the table.
+ */
+static void module_charges_its_table(void **state)
+{
+	long long *charged = share(2 * sizeof(*charged));
+	int tries;
+
+	(void)state;
+	need_ko();
+	need_group();
+	reload("");
+	expect_exit(spawn(bind_as_member, &charged[0]), 0);
+	for (tries = 0; tries < 100 && read_number(GROUP "/memory.current") >
+	     charged[0] * 2 / 3; tries++)
+		sleep_ms(100);
+	expect_exit(spawn(bind_as_member, &charged[1]), 0);
+	printf("# charged %lld bytes, then %lld\n", charged[0], charged[1]);
+	assert_true(charged[0] - charged[1] >= BOUND_KEYS * 50LL);
+	reload("");
+	assert_int_equal(rmdir(GROUP), 0);
 }
 
 /* -------------------------------------------------------------- 100 rounds */
@@ -820,6 +862,7 @@ static const struct CMUnitTest tests[] = {
 	MODULE_TEST(module_appears_and_disappears_at_once),
 	MODULE_TEST(module_loads_once_only),
 	MODULE_TEST(module_starts_empty),
+	MODULE_TEST(module_charges_its_table),
 	MODULE_TEST(module_takes_its_slab_cache_along),
 	MODULE_TEST(module_loads_and_unloads_100_times),
 	MODULE_TEST(module_is_busy_while_open),

@@ -17,6 +17,7 @@ help:
 	@echo 'make demo         set up, build, and show the heap at work'
 	@echo 'make check        set up, build, and run every test'
 	@echo 'make faults       fail each allocation and user copy of each call once'
+	@echo 'make coverage     what of the module and the library the tests reach'
 	@echo 'make torture      a million random operations, checked, on the debug kernel;'
 	@echo '                  and 30,000 threads at the same time'
 	@echo 'make check-all    the same, and first build the debug kernel'
@@ -101,6 +102,11 @@ faults: all
 	scripts/vm --kernel debug --leaks --timeout 3000 -- \
 		$(CURDIR)/validate/test_faults --all
 
+# On the debug kernel; fails where a gap has no reason in validate/unreached.
+coverage:
+	scripts/setup --coverage
+	scripts/coverage
+
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
 torture: all
@@ -164,5 +170,5 @@ package-test:
 
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
-	check-all faults torture install modules_install uninstall deb sign \
-	package-test clean lint
+	check-all coverage faults torture install modules_install uninstall \
+	deb sign package-test clean lint

@@ -5,8 +5,9 @@
  * the other.  A call that is refused has a documented error, leaves nothing
  * behind, and works when it is made again.
  *
- * test_faults --all	those of loading the module, too, and all of those that a
- *			short run takes one in eight of; takes minutes
+ * test_faults --loading	those of loading the module, too
+ * test_faults --all	these, and all of those that a short run takes one in eight
+ *			of; takes minutes
  *
  * Needs a kernel with fault injection.  It cannot fail get_user() and put_user(),
  * which test_abi gives bad pointers.
@@ -35,7 +36,7 @@ struct tally {
 static struct outcome *outcome;
 static const struct fault_entry *entry;
 static unsigned int site;
-static int all_sites;
+static int all_sites, loading;
 
 static int nothing_is_left(struct leftovers before)
 {
@@ -229,11 +230,11 @@ static int load_and_unload(void *arg)
 
 static void loading_fails(void **state)
 {
-	static const struct fault_entry loading = { .id = "load" };
+	static const struct fault_entry load_entry = { .id = "load" };
 	struct tally tally = { 0 };
 
 	(void)state;
-	entry = &loading;
+	entry = &load_entry;
 	close(dev);
 	assert_int_equal(syscall(SYS_delete_module, "npheap", O_NONBLOCK), 0);
 	for (site = 1; site < MAX_SITES; site++) {
@@ -259,7 +260,7 @@ static size_t make_table(struct CMUnitTest *tests)
 	size_t n = 0;
 	char *name;
 
-	if (all_sites)
+	if (loading)
 		tests[n++] = (struct CMUnitTest)TEST(loading_fails);
 	for (e = fault_entries; e->id; e++) {
 		if (asprintf(&name, "fails_%s", e->id) < 0)
@@ -296,6 +297,7 @@ int main(int argc, char **argv)
 	}
 	without_rseq(argv);
 	all_sites = argc == 2 && !strcmp(argv[1], "--all");
+	loading = all_sites || (argc == 2 && !strcmp(argv[1], "--loading"));
 	n = make_table(tests);
 	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);

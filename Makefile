@@ -124,6 +124,7 @@ fuzz-library:
 coverage:
 	scripts/setup --coverage
 	scripts/coverage
+
 # Bugs that the tests have to notice.  A run that was stopped goes on.
 mutants: all
 	scripts/mutants

@@ -45,8 +45,8 @@ extern size_t page;
 extern int dev;
 
 /**
- * Runs a program's table with TAP on standard output; the exit status.  Where
- * TESTS is in the environment, only tests whose names match this pattern run.
+ * Runs a program's table with TAP on standard output; the exit status.  The
+ * environment's TEST_ONLY, a pattern of the shell's, chooses tests by name.
  */
 #define test_main(table) test_run(#table, (table), sizeof(table) / sizeof((table)[0]))
 int test_run(const char *name, const struct CMUnitTest *tests, size_t count);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 
 void die(const char *what)
 {
@@ -106,19 +107,40 @@ double median(double *values, int n)
 		       (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-void pin_to(int cpu)
+/* Those that the program was started on. */
+static const cpu_set_t *usable(void)
 {
-	long i, n = sysconf(_SC_NPROCESSORS_CONF);
-	cpu_set_t set;
+	static cpu_set_t set;
 
-	CPU_ZERO(&set);
-	for (i = 0; i < n; i++)
-		if (cpu < 0 || i == cpu)
-			CPU_SET(i, &set);
+	if (!CPU_COUNT(&set))
+		check(!sched_getaffinity(0, sizeof(set), &set),
+		      "sched_getaffinity");
+	return &set;
+}
+
+static int nth(const cpu_set_t *set, int n)
+{
+	int cpu = 0;
+
+	while (!CPU_ISSET(cpu, set) || n--)
+		cpu++;
+	return cpu;
+}
+
+void pin_to(int place)
+{
+	cpu_set_t set = *usable();
+	int cpu;
+
+	if (place >= 0) {
+		cpu = nth(&set, place % CPU_COUNT(&set));
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+	}
 	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
 }
 
-pid_t start(void (*body)(void *arg), void *arg, int cpu)
+pid_t start(void (*body)(void *arg), void *arg, int place)
 {
 	pid_t parent = getpid();
 	pid_t pid;
@@ -131,9 +153,17 @@ pid_t start(void (*body)(void *arg), void *arg, int cpu)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	pin_to(cpu);
+	pin_to(place);
 	body(arg);
 	_exit(0);
+}
+
+static void judge(int status, int signal)
+{
+	errno = ECHILD;
+	check(signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal :
+		       WIFEXITED(status) && !WEXITSTATUS(status),
+	      "a process of the measurement");
 }
 
 void finish(pid_t pid, int signal)
@@ -141,10 +171,17 @@ void finish(pid_t pid, int signal)
 	int status;
 
 	check(waitpid(pid, &status, 0) == pid, "waitpid");
-	errno = ECHILD;
-	check(signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal :
-		       WIFEXITED(status) && !WEXITSTATUS(status),
-	      "a process of the measurement");
+	judge(status, signal);
+}
+
+void finish_all(unsigned int n)
+{
+	int status;
+
+	while (n--) {
+		check(wait(&status) > 0, "wait");
+		judge(status, 0);
+	}
 }
 
 void pause_ms(long ms)
@@ -156,8 +193,11 @@ void pause_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
-/* The name of a program, in parentheses before its state, may have any in it. */
-static int sleeps(pid_t pid)
+/*
+ * 'S' and so on; 0: there is none.  The name of a program, in parentheses before
+ * it, may have any in it.
+ */
+static char state_of(pid_t pid)
 {
 	char path[64], stat[256], *name_end;
 	FILE *file;
@@ -171,24 +211,22 @@ static int sleeps(pid_t pid)
 	fclose(file);
 	stat[n] = 0;
 	name_end = strrchr(stat, ')');
-	return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+	return name_end && name_end[1] == ' ' ? name_end[2] : 0;
 }
 
 void until_sleeps(pid_t pid)
 {
-	while (!sleeps(pid))
+	char state;
+
+	while ((state = state_of(pid)) != 'S') {
+		errno = ESRCH;
+		check(state && !strchr("ZX", state),
+		      "a process of the measurement");
 		pause_ms(1);
+	}
 }
 
 /* ------------------------------------------------------------------ limits */
-
-#define LIMITS 8
-
-static struct limit {
-	char path[64];
-	unsigned long long before;
-} limits[LIMITS];
-static int n_limits;
 
 static int limit_write(const char *path, unsigned long long value)
 {
@@ -212,52 +250,35 @@ static int limit_read(const char *path, unsigned long long *value)
 	return n == 1 ? 0 : -1;
 }
 
-static void restore_limits(void)
-{
-	while (n_limits--)
-		check(!limit_write(limits[n_limits].path,
-				   limits[n_limits].before),
-		      limits[n_limits].path);
-}
-
-/* What it was before it is remembered the first time. */
-static void remember_limit(const char *path, unsigned long long before)
-{
-	int i;
-
-	for (i = 0; i < n_limits; i++)
-		if (!strcmp(limits[i].path, path))
-			return;
-	errno = ENOSPC;
-	check(n_limits < LIMITS, path);
-	snprintf(limits[i].path, sizeof(limits[i].path), "%s", path);
-	limits[i].before = before;
-	if (!n_limits++)
-		atexit(restore_limits);
-}
-
 /* Less than @least afterwards: it cannot be done, and errno says why. */
-static unsigned long long raise_file(const char *path, uint64_t least)
+uint64_t raise_system_limit(const char *path, uint64_t least)
 {
 	unsigned long long before = 0;
 
 	if (limit_read(path, &before) || before >= least ||
-	    limit_write(path, least))
+	    undo_file(path) || limit_write(path, least))
 		return before;
-	remember_limit(path, before);
 	limit_read(path, &before);
 	return before;
 }
 
-void raise_limit(const char *name, uint64_t least)
+#define HEAP "/sys/class/misc/npheap/"
+
+int raise_limit(const char *name, uint64_t least)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
-	check(raise_file(path, least) >= least, path);
+	snprintf(path, sizeof(path), HEAP "%s", name);
+	errno = ENOSPC;
+	return raise_system_limit(path, least) >= least ? 0 : -errno;
 }
 
-uint64_t raise_system_limit(const char *path, uint64_t least)
+uint64_t heap_counter(const char *name)
 {
-	return raise_file(path, least);
+	unsigned long long value;
+	char path[64];
+
+	snprintf(path, sizeof(path), HEAP "%s", name);
+	check(!limit_read(path, &value), path);
+	return value;
 }

@@ -29,22 +29,34 @@ void choose_clock(void);
 /** Sorts @values. */
 double median(double *values, int n);
 
-/** Run on @cpu only from here on; -1: on any. */
-void pin_to(int cpu);
+/**
+ * Run on one processor only from here on: that of @place among those that the
+ * program may use, which are counted round; -1: on any.
+ */
+void pin_to(int place);
 
-/** A child on @cpu (-1: any) that runs @body(@arg), and dies with its parent. */
-pid_t start(void (*body)(void *arg), void *arg, int cpu);
+/** A child at @place (-1: any) that runs @body(@arg), and dies with its parent. */
+pid_t start(void (*body)(void *arg), void *arg, int place);
 
 /** Waits for a child, which exited with 0, or was killed by @signal. */
 void finish(pid_t pid, int signal);
 
-/** Returns when a process waits for something. */
+/**
+ * Waits for all children, @n, which exited with 0.  The first that did not ends
+ * the program, as the others may wait for that one.
+ */
+void finish_all(unsigned int n);
+
+/** Returns when a process waits for something; one that has ended is an error. */
 void until_sleeps(pid_t pid);
 
 void pause_ms(long ms);
 
-/** Lets a limit of the heap be @least, until the program ends. */
-void raise_limit(const char *name, uint64_t least);
+/** Lets a limit of the heap be @least, until the program ends; 0 or -errno. */
+int raise_limit(const char *name, uint64_t least);
+
+/** What a file in the heap's sysfs says. */
+uint64_t heap_counter(const char *name);
 
 /**
  * raise_system_limit() - the same of a file in /proc/sys, as far as one may

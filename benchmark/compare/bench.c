@@ -11,6 +11,7 @@
 #include "compare/bench.h"
 #include "compare/meter.h"
 #include "compare/shuffle.h"
+#include "compare/supervise.h"
 #include "progress.h"
 
 #define ROUNDS_INSTRUCTIONS 5
@@ -172,6 +173,7 @@ static double measure(struct bench *b, unsigned int n)
 {
 	double took;
 
+	alive();
 	if (b->run) {
 		took = b->run(b, n);
 		return b->value ? took : took / n;
@@ -239,6 +241,7 @@ static struct meters count(struct bench *b, unsigned int n)
 {
 	unsigned int i;
 
+	alive();
 	if (b->run) {
 		meters_start(b->copies);
 		b->run(b, n);
@@ -353,6 +356,7 @@ static size_t set_up(struct bench *benches, size_t n)
 
 		if (!wanted_system(&benches[i], !i))
 			continue;
+		alive();
 		err = benches[i].setup ? benches[i].setup(&benches[i]) : 0;
 		if (err)
 			leave_out(&benches[i], err);
@@ -479,7 +483,7 @@ void compare(struct bench *benches, size_t n)
 	n = set_up(benches, n);
 	if (!n)
 		return;
-	/* Processes that a run starts have their own places. */
+	/* Processes that a run starts have places of their own. */
 	pin_to(benches[0].run ? -1 : 0);
 	measure_in_turn(benches, n);
 	for (i = 0; i < n + !once(benches); i++)
@@ -491,9 +495,11 @@ void compare(struct bench *benches, size_t n)
 			print_counts(&benches[i]);
 		free(benches[i].samples);
 	}
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		alive();
 		if (benches[i].teardown)
 			benches[i].teardown(&benches[i]);
+	}
 	fflush(stdout);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "compare/bench.h"
+#include "compare/supervise.h"
 #include "compare/suites.h"
 
 static const struct suite *const all[] = {
@@ -90,6 +91,11 @@ static int set_rounds(const char *text)
 	return 0;
 }
 
+static int measure_all(void)
+{
+	return bench_all(*suites ? suites : all);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -134,5 +140,5 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		options.only = argv + optind;
-	return bench_all(*suites ? suites : all);
+	return supervise(measure_all);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/meter.h"
 
 #define TRACING "/sys/kernel/tracing/"
@@ -131,13 +132,14 @@ static void remove_probe(size_t i)
 	probed[i] = 0;
 }
 
-static void remove_probes(void)
+/* Those that there are: the parent does not know which. */
+static void remove_probes(const char *what)
 {
 	size_t i;
 
+	(void)what;
 	for (i = 0; i < PROBES; i++)
-		if (probed[i])
-			remove_probe(i);
+		remove_probe(i);
 }
 
 static int add_probe(size_t i)
@@ -156,14 +158,12 @@ static int add_probe(size_t i)
 /* All, or none: a sum of some would be wrong. */
 static void add_probes(void)
 {
-	static int cleaned_up;
 	size_t i;
 
-	if (!cleaned_up++)
-		atexit(remove_probes);
+	undo_later(remove_probes, GROUP);
 	for (i = 0; i < PROBES; i++)
 		if (add_probe(i)) {
-			remove_probes();
+			undo_now(remove_probes, GROUP);
 			return;
 		}
 }
@@ -232,9 +232,10 @@ static struct meters stop_all(void)
 	struct meters m = { .copied = NAN };
 
 	command(PERF_EVENT_IOC_DISABLE);
-	if (copies)
+	if (copies) {
 		m.copied = bytes_copied();
-	remove_probes();
+		undo_now(remove_probes, GROUP);
+	}
 	m.calls = read_event(CALLS);
 	m.faults = read_event(FAULTS);
 	close_events();

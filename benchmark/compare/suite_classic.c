@@ -228,7 +228,6 @@ static void delete_all(const struct bench *b)
 static double take_all_steps(struct bench *b, unsigned int n)
 {
 	struct worker workers[MAX_PROCESSES];
-	pid_t pids[MAX_PROCESSES];
 	unsigned int i;
 
 	set_stage(b->processes);
@@ -241,10 +240,9 @@ static double take_all_steps(struct bench *b, unsigned int n)
 			.random = i,
 			.number = (uint64_t)i << 32,
 		};
-		pids[i] = start(work, &workers[i], -1);
+		start(work, &workers[i], i);
 	}
-	for (i = 0; i < b->processes; i++)
-		finish(pids[i], 0);
+	finish_all(b->processes);
 	verify_all(b);
 	delete_all(b);
 	return stage->finish - stage->start;

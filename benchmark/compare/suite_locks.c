@@ -41,7 +41,8 @@ void lock_table(const struct bench *how, const struct lock *const *locks,
 		benches[i].system = locks[i]->name;
 		benches[i].by = locks[i];
 		benches[i].setup = lock_open;
-		benches[i].teardown = lock_close;
+		benches[i].teardown = how->teardown ? how->teardown :
+						      lock_close;
 	}
 	compare(benches, n);
 }
@@ -65,6 +66,47 @@ static void pair(struct bench *b)
 	lock_of(b)->pair();
 }
 
+/* ------------------------------------------------ who has it has it alone */
+
+struct second {
+	const struct lock *lock;
+	volatile int *is_held;
+};
+
+static void come_second(void *arg)
+{
+	const struct second *second = arg;
+
+	lock_join(second->lock);
+	second->lock->lock(0);
+	errno = EBADMSG;
+	check(!*second->is_held, second->lock->name);
+	second->lock->unlock(0);
+}
+
+/* Of what was measured: one waits until another gives it back. */
+static void verify_and_close(struct bench *b)
+{
+	static volatile int *is_held;
+	struct second second = { .lock = lock_of(b) };
+	pid_t pid;
+
+	if (!is_held)
+		is_held = shared_memory(sizeof(*is_held));
+	second.is_held = is_held;
+	second.lock->lock(0);
+	/* Readers get in together. */
+	*is_held = second.lock != &lock_npheap_shared;
+	pid = start(come_second, &second, -1);
+	pause_ms(3);
+	if (*is_held)
+		until_sleeps(pid);
+	*is_held = 0;
+	second.lock->unlock(0);
+	finish(pid, 0);
+	lock_close(b);
+}
+
 static void lock_and_unlock(void)
 {
 	static const struct lock *const locks[] = {
@@ -73,12 +115,15 @@ static void lock_and_unlock(void)
 		&lock_mutex, &lock_pi, &lock_robust_pi, &lock_semaphore,
 		&lock_semop, &lock_fcntl, &lock_ofd, &lock_flock,
 		&lock_boost_mutex, &lock_boost_named,
+		/* Only if it is asked for. */
+		&lock_broken,
 	};
 	static const struct bench how = {
 		.name = "lock-unlock", .op = pair, .copies = 1,
+		.teardown = verify_and_close,
 	};
 
-	lock_table(&how, locks, COUNT(locks));
+	lock_table(&how, locks, COUNT(locks) - !options.broken);
 }
 
 /* ------------------------------------------------- the calls beside of locks */

@@ -9,9 +9,6 @@
 /** So many of each are made. */
 #define LOCKS 3
 
-/** A single run that takes so long has come to a standstill. */
-#define HANG_SECONDS 300
-
 /** Tables: many processes that take turns; who gets past whom. */
 void locks_contended(void);
 void locks_fairness(void);
@@ -29,7 +26,12 @@ const struct lock *lock_of(const struct bench *b);
 int lock_open(struct bench *b);
 void lock_close(struct bench *b);
 
-/** lock_table() - compare @n @locks at what @how says, the base first */
+/**
+ * lock_table() - compare @n @locks at what @how says, the base first
+ *
+ * They are opened before, and closed after, unless @how has a @teardown that
+ * does so.
+ */
 void lock_table(const struct bench *how, const struct lock *const *locks,
 		size_t n);
 

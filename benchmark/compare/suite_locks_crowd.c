@@ -127,8 +127,6 @@ static void crowd_new(unsigned int processes)
 {
 	pthread_barrierattr_t attr;
 
-	/* Something hangs, and is not just slow.  The children die, too. */
-	alarm(HANG_SECONDS);
 	if (!crowd)
 		crowd = shared_memory(sizeof(*crowd));
 	memset(crowd, 0, sizeof(*crowd));
@@ -163,14 +161,12 @@ static double run_crowd(const struct lock *lock, unsigned int processes,
 	lock->lock(0);
 	for (i = 0; i < processes; i++) {
 		m.me = i;
-		pids[i] = start(take_part, &m, -1);
+		pids[i] = start(take_part, &m, i);
 	}
 	until_all_sleep(pids, processes);
 	began = stamp();
 	lock->unlock(0);
-	for (i = 0; i < processes; i++)
-		finish(pids[i], 0);
-	alarm(0);
+	finish_all(processes);
 	errno = EBADMSG;
 	check(crowd->counter == (uint64_t)processes * turns, lock->name);
 	return crowd->ended - began;

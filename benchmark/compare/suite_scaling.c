@@ -111,7 +111,6 @@ static void sleep_ms(long ms)
 static double throughput(struct bench *b, unsigned int n)
 {
 	struct worker workers[MOST];
-	pid_t pids[MOST];
 	double sum = 0;
 	unsigned int i;
 
@@ -121,17 +120,16 @@ static double throughput(struct bench *b, unsigned int n)
 	stage->stop = 0;
 	for (i = 0; i < b->processes; i++) {
 		workers[i] = (struct worker){ b->by, i };
-		pids[i] = start(run_worker, &workers[i], i);
+		start(run_worker, &workers[i], i);
 	}
 	while (stage->ready < (int)b->processes)
 		sleep_ms(1);
 	stage->go = 1;
 	sleep_ms(SLICE_MS);
 	stage->stop = 1;
-	for (i = 0; i < b->processes; i++) {
-		finish(pids[i], 0);
+	finish_all(b->processes);
+	for (i = 0; i < b->processes; i++)
 		sum += stage->rate[i];
-	}
 	return sum;
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 #define TOP "/dev/hugepages"
@@ -49,7 +50,9 @@ static int reserve(void)
 	before = pool();
 	if (before >= PAGES)
 		return 0;
-	err = set_pool(PAGES);
+	err = undo_file(POOL);
+	if (!err)
+		err = set_pool(PAGES);
 	if (!err && pool() < PAGES)
 		err = -ENOMEM;
 	if (err)

@@ -13,6 +13,7 @@
 #include <npheap.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 #define BATCH 1000UL
@@ -36,10 +37,23 @@ static int join(unsigned long most)
 		if (err)
 			return err;
 	}
-	raise_limit("max_objects", most + OTHERS);
-	raise_limit("max_locks", most + OTHERS);
-	raise_limit("max_sparse_bytes", (most + OTHERS) * page);
-	return 0;
+	err = raise_limit("max_objects", most + OTHERS);
+	if (!err)
+		err = raise_limit("max_locks", most + OTHERS);
+	if (!err)
+		err = raise_limit("max_sparse_bytes", (most + OTHERS) * page);
+	return err;
+}
+
+/* Also in a process that never joined. */
+static void remove_up_to(const char *number)
+{
+	unsigned long i, n = strtoul(number, NULL, 10);
+
+	if (dev < 0)
+		dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	for (i = 0; dev >= 0 && i < n; i++)
+		npheap_delete(dev, spread_key(i));
 }
 
 static void grow(unsigned long from, unsigned long to)
@@ -48,6 +62,7 @@ static void grow(unsigned long from, unsigned long to)
 	unsigned long i, n;
 	int made;
 
+	undo_later(remove_up_to, decimal(to));
 	for (; from < to; from += n) {
 		n = to - from < BATCH ? to - from : BATCH;
 		for (i = 0; i < n; i++)
@@ -64,10 +79,7 @@ static void grow(unsigned long from, unsigned long to)
 
 static void shrink(unsigned long n)
 {
-	unsigned long i;
-
-	for (i = 0; i < n; i++)
-		check(!npheap_delete(dev, spread_key(i)), "npheap_delete");
+	undo_now(remove_up_to, decimal(n));
 }
 
 /* -------------------------------------------------------------- the library */

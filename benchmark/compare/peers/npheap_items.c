@@ -38,9 +38,8 @@ static int open_heap(uint64_t n)
 		err = npheap_open(NULL, 0, &heap);
 	if (err)
 		return err;
-	raise_limit("max_objects", 2 * n);
-	raise_limit("max_bytes", 2 * n * page);
-	return 0;
+	err = raise_limit("max_objects", 2 * n);
+	return err ? err : raise_limit("max_bytes", 2 * n * page);
 }
 
 static void create(uint64_t n)

@@ -6,27 +6,29 @@
 #include <sys/sem.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 static int set = -1;
 
+static void remove_set(const char *id)
+{
+	semctl(atoi(id), 0, IPC_RMID);
+}
+
 static void close_all(void)
 {
-	if (set >= 0)
-		semctl(set, 0, IPC_RMID);
-	set = -1;
+	undo_now(remove_set, decimal(set));
 }
 
 static int open_all(unsigned int n)
 {
-	static int will_close;
 	unsigned int i;
 
 	set = semget(IPC_PRIVATE, n, 0600);
 	if (set < 0)
 		return -errno;
-	if (!will_close++)
-		atexit(close_all);
+	undo_later(remove_set, decimal(set));
 	for (i = 0; i < n; i++)
 		check(!semctl(set, i, SETVAL, 1), "semctl");
 	return 0;

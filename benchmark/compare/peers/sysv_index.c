@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 #define LIMIT "/proc/sys/kernel/shmmni"
@@ -34,17 +35,16 @@ static int set_limit(unsigned long most)
 	return 0;
 }
 
-static void leave(void)
-{
-	set_limit(before);
-}
-
 static int know_limit(void)
 {
 	FILE *file;
+	int err;
 
 	if (before)
 		return 0;
+	err = undo_file(LIMIT);
+	if (err)
+		return err;
 	file = fopen(LIMIT, "re");
 	if (!file)
 		return -errno;
@@ -54,7 +54,7 @@ static int know_limit(void)
 	if (!before)
 		return -ENOSYS;
 	limit = before;
-	return atexit(leave);
+	return 0;
 }
 
 static int join(unsigned long most)
@@ -82,8 +82,17 @@ static unsigned long most(void)
 	return yes;
 }
 
+static void remove_up_to(const char *number)
+{
+	unsigned long i, n = strtoul(number, NULL, 10);
+
+	for (i = 0; i < n; i++)
+		shmctl(shmget(FIRST_KEY + i, 0, 0600), IPC_RMID, NULL);
+}
+
 static void grow(unsigned long from, unsigned long to)
 {
+	undo_later(remove_up_to, decimal(to));
 	for (; from < to; from++)
 		check(shmget(FIRST_KEY + from, page,
 			     IPC_CREAT | IPC_EXCL | 0600) >= 0, "shmget");
@@ -116,10 +125,7 @@ static void getsize(unsigned long i)
 
 static void shrink(unsigned long n)
 {
-	unsigned long i;
-
-	for (i = 0; i < n; i++)
-		check(!shmctl(find(i), IPC_RMID, NULL), "shmctl");
+	undo_now(remove_up_to, decimal(n));
 }
 
 const struct index index_sysv = {

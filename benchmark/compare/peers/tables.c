@@ -38,9 +38,7 @@ static int open_heap(uint64_t n)
 {
 	int err = memory_npheap.open();
 
-	if (!err)
-		raise_limit("max_bytes", 2 * items_size(n));
-	return err;
+	return err ? err : raise_limit("max_bytes", 2 * items_size(n));
 }
 
 const struct store store_npheap = {

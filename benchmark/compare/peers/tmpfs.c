@@ -10,35 +10,28 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 #define TEMPLATE "/tmp/npheap-compare.XXXXXX"
 
-static char top[sizeof(TEMPLATE)];
-static int users;
+static char top[] = TEMPLATE;
+static int made, mounted;
 
-static void leave(void)
-{
-	umount2(top, MNT_DETACH);
-	rmdir(top);
-}
-
-/* Mounted once, and until the program ends, however it does. */
+/* Mounted once, and until the program ends. */
 static int join(void)
 {
-	int err;
-
-	if (users++)
+	if (mounted)
 		return 0;
+	if (!made++) {
+		check(!!mkdtemp(top), top);
+		undo_mount(top);
+	}
 	/* Each table asks again where it failed. */
-	strcpy(top, TEMPLATE);
-	check(!!mkdtemp(top), top);
-	if (!mount("tmpfs", top, "tmpfs", 0, "huge=always"))
-		return atexit(leave);
-	err = -errno;
-	users = 0;
-	rmdir(top);
-	return err;
+	if (mount("tmpfs", top, "tmpfs", 0, "huge=always"))
+		return -errno;
+	mounted = 1;
+	return 0;
 }
 
 /* Of any directory. */

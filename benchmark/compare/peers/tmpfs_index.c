@@ -12,20 +12,13 @@
 #include <unistd.h>
 
 #include "measure.h"
+#include "undo.h"
 #include "compare/peers.h"
 
 #define DIGITS 8
 
 static char top[] = "/tmp/npheap-index.XXXXXX";
 static int mounted;
-
-static void leave(void)
-{
-	if (mounted)
-		umount2(top, MNT_DETACH);
-	mounted = 0;
-	rmdir(top);
-}
 
 static int join(unsigned long most)
 {
@@ -36,7 +29,7 @@ static int join(unsigned long most)
 		return 0;
 	if (!made++) {
 		check(!!mkdtemp(top), top);
-		atexit(leave);
+		undo_mount(top);
 	}
 	if (mount("tmpfs", top, "tmpfs", 0, "nr_inodes=0"))
 		return -errno;

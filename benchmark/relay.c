@@ -16,7 +16,7 @@ struct stage {
 	pthread_barrier_t start_line;
 	pthread_barrier_t warm_line;	/* producers, and who ends the warm-up */
 	_Atomic uint64_t start;		/* stamp: the last to be ready */
-	_Atomic uint64_t finish;	/* stamp: the last to be done */
+	_Atomic uint64_t finish;	/* stamp: the last item was checked */
 	_Atomic uint64_t next;		/* item to make */
 	_Atomic uint64_t items;		/* received and checked */
 	_Atomic uint64_t bytes;
@@ -81,10 +81,20 @@ static int produce_item(struct relay *relay, uint64_t number)
 	return err ? complain(relay, "send", err) : 0;
 }
 
+/* A producer and its consumer have processors of their own, if there are two. */
+static unsigned int place_of(const struct relay *relay, enum role role,
+			     unsigned int worker)
+{
+	return role == ROLE_PRODUCER ?
+		       worker : relay->job->geometry.producers + worker;
+}
+
 static int join(struct relay *relay, enum role role, unsigned int worker)
 {
-	int err = relay->transport->join(&relay->channel, role, worker);
+	int err;
 
+	pin_to(place_of(relay, role, worker));
+	err = relay->transport->join(&relay->channel, role, worker);
 	if (err)
 		return complain(relay, "join", err);
 	line_up(relay->stage, &relay->stage->start_line);
@@ -121,6 +131,20 @@ static int produce(void *arg, unsigned int worker)
 	return err;
 }
 
+/*
+ * The last one ends the measurement, and not what tells the consumers so: a
+ * stream ends with its producers' death, which others do not wait for.
+ */
+static void count_item(struct relay *relay)
+{
+	uint64_t items = atomic_fetch_add(&relay->stage->items, 1) + 1;
+
+	if (items == relay->job->warm_up)
+		end_warm_up(relay->stage);
+	if (items == relay->job->geometry.items)
+		atomic_store(&relay->stage->finish, stamp());
+}
+
 static int consume_item(struct relay *relay, const struct item *item)
 {
 	const struct job *job = relay->job;
@@ -138,8 +162,7 @@ static int consume_item(struct relay *relay, const struct item *item)
 	err = relay->transport->release(&relay->channel);
 	if (err)
 		return complain(relay, "release", err);
-	if (atomic_fetch_add(&relay->stage->items, 1) + 1 == job->warm_up)
-		end_warm_up(relay->stage);
+	count_item(relay);
 	return 0;
 }
 
@@ -155,7 +178,6 @@ static int consume(void *arg, unsigned int worker)
 		if (consume_item(relay, &item))
 			return -EBADMSG;
 	}
-	raise_to(&relay->stage->finish, stamp());
 	return err ? complain(relay, "receive", err) : leave(relay);
 }
 

@@ -86,7 +86,7 @@ static int ask(void *arg, unsigned int worker)
 	uint64_t i, began;
 	int err;
 
-	(void)worker;
+	pin_to(worker);
 	err = join(trip, THERE, BACK);
 	for (i = 0; i < trip->job->geometry.items && !err; i++) {
 		began = stamp();
@@ -104,7 +104,7 @@ static int answer(void *arg, unsigned int worker)
 	uint64_t i;
 	int err;
 
-	(void)worker;
+	pin_to(worker);
 	err = join(trip, BACK, THERE);
 	for (i = 0; i < trip->job->geometry.items && !err; i++) {
 		err = receive(trip, THERE, i);

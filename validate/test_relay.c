@@ -83,6 +83,18 @@ static struct transport faulty(void)
 	return transport;
 }
 
+/* What a consumer waits for behind the last item, which is nobody's work. */
+#define SLOW_END 5
+
+static int slow_receive(struct channel *channel, struct item *item)
+{
+	int rc = transport_pipe.receive(channel, item);
+
+	if (rc == 0)
+		sleep(SLOW_END);
+	return rc;
+}
+
 /* ------------------------------------------------- runs, in a process each -- */
 
 struct run {
@@ -102,6 +114,17 @@ static int relay(void *arg)
 	child_check(outcome.bytes == run->job.geometry.items *
 		    run->job.geometry.max_size);
 	child_check(outcome.seconds >= 0);
+	return 0;
+}
+
+static int relay_quickly(void *arg)
+{
+	const struct run *run = arg;
+	struct outcome outcome;
+
+	child_check(!crew_init());
+	child_check(!relay_run(run->transport, &run->job, &outcome));
+	child_check(outcome.seconds < SLOW_END);
 	return 0;
 }
 
@@ -187,6 +210,16 @@ static void relay_passes_what_is_right(void **state)
 	fault = NONE;
 	expect_exit(spawn(relay, &run), 0);
 	expect_exit(spawn(go_and_come, &run), 0);
+}
+
+static void relay_ends_with_the_last_item(void **state)
+{
+	struct transport transport = transport_pipe;
+	struct run run = { &transport, job_of(64, 2, 2) };
+
+	(void)state;
+	transport.receive = slow_receive;
+	expect_exit(spawn(relay_quickly, &run), 0);
 }
 
 static void relay_finds_any_wrong_byte(void **state)
@@ -357,6 +390,7 @@ int main(int argc, char **argv)
 		TEST(content_differs_in_each_byte),
 		TEST(content_tells_numbers_apart),
 		TEST(relay_passes_what_is_right),
+		TEST(relay_ends_with_the_last_item),
 		TEST(relay_finds_any_wrong_byte),
 		TEST(relay_finds_a_wrong_byte_in_a_large_item),
 		TEST(relay_finds_a_lost_item),

@@ -53,7 +53,8 @@ void until_sleeps(pid_t pid);
 void pause_ms(long ms);
 
 /** Lets a limit of the heap be @least, until the program ends; 0 or -errno. */
-int raise_limit(const char *name, uint64_t least);
+int raise_limit(const char *name, uint64_t least)
+	__attribute__((warn_unused_result));
 
 /** What a file in the heap's sysfs says. */
 uint64_t heap_counter(const char *name);

@@ -688,6 +688,8 @@ static int use_inherited(void *arg)
 
 static void descriptor_is_inherited(void **state)
 {
+	int high;
+
 	(void)state;
 	scene_new();
 	given_fd = open(NPHEAP_DEVICE, O_RDWR);
@@ -696,8 +698,10 @@ static void descriptor_is_inherited(void **state)
 	assert_recovered();
 	expect_exit(spawn_user(given_fd), 0);
 	assert_recovered();
-	/* dev is closed at exec. */
-	expect_exit(spawn_user(dev), EBADF);
+	/* Closed at exec, and no number that the new program's own files get. */
+	high = fcntl(dev, F_DUPFD_CLOEXEC, 500);
+	expect_exit(spawn_user(high), EBADF);
+	close(high);
 	warm_by(given_fd);
 	close(given_fd);
 	scene_free();

@@ -282,3 +282,13 @@ uint64_t heap_counter(const char *name)
 	check(!limit_read(path, &value), path);
 	return value;
 }
+
+void await_heap_counter(const char *name, uint64_t value)
+{
+	int tries = 100;
+
+	while (heap_counter(name) != value && --tries)
+		pause_ms(10);
+	errno = EBADMSG;
+	check(tries, name);
+}

@@ -60,6 +60,12 @@ int raise_limit(const char *name, uint64_t least)
 uint64_t heap_counter(const char *name);
 
 /**
+ * Ends the program unless it comes to say @value within a second: while the
+ * heap's tables grow, "locks_held" may count a record twice.
+ */
+void await_heap_counter(const char *name, uint64_t value);
+
+/**
  * raise_system_limit() - the same of a file in /proc/sys, as far as one may
  *
  * Return: what the limit is now; 0 where there is no such file.

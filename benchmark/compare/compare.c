@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compare/bench.h"
+#include "compare/peers.h"
 #include "compare/supervise.h"
 #include "compare/suites.h"
 
@@ -33,7 +35,7 @@ static const char usage[] =
 "\n"
 "Measures NP-Heap and its peers, and prints the result as CSV.  A machine that\n"
 "counts instructions in its time-stamp counter (scripts/vm --icount) gets these\n"
-"printed, and system calls, page faults and copied bytes; any other nanoseconds,\n"
+"printed, and system calls, page faults and copied payload; any other nanoseconds,\n"
 "of which only the ratios mean something.  SUITE/CASE/SIZE are patterns as the\n"
 "shell's, of which one has to fit.\n"
 "\n"
@@ -112,6 +114,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], RESTARTED))
 		return restarted(argv + 2);
+	own_names_from((unsigned int)getpid() << 10);
 	while ((option = getopt_long(argc, argv, "s:S:r:lh", known, NULL)) != -1) {
 		switch (option) {
 		case 's':

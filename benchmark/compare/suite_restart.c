@@ -141,6 +141,7 @@ int restarted(char **args)
 	struct report report = { .began = clock_now(id) };
 	int fd = number(args[1]);
 
+	own_names_from(number(args[6]));
 	report.right = read_items(find_store(args[2]), number(args[3]),
 				  number(args[4]), number(args[5]));
 	report.ended = clock_now(id);
@@ -163,14 +164,14 @@ static void exec_reader(void *arg)
 {
 	const struct reader *r = arg;
 	const uint64_t numbers[] = { own_clock(), r->told[1], r->n, r->from,
-				     r->to };
-	char text[5][DIGITS];
+				     r->to, own_name(0) };
+	char text[COUNT(numbers)][DIGITS];
 	size_t i;
 
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < COUNT(numbers); i++)
 		snprintf(text[i], DIGITS, "%" PRIu64, numbers[i]);
 	execl("/proc/self/exe", "compare", RESTARTED, text[0], text[1],
-	      r->store->name, text[2], text[3], text[4], NULL);
+	      r->store->name, text[2], text[3], text[4], text[5], NULL);
 	die("/proc/self/exe");
 }
 
@@ -449,8 +450,7 @@ static const char *name_of(const struct place *place)
 /* Reloading many takes long, and does not vary. */
 static unsigned int loops_for(const struct place *place, uint64_t n)
 {
-	int reloads = !place->by || place->by == &store_file_read ||
-		      place->by == &store_file_mmap;
+	int reloads = !place->by || place->by == &store_file_read;
 
 	return !reloads ? MOST_LOOPS : n < 100000 ? 5 : 1;
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Stores: a file to which each item is appended as it is stored, so that it
+ * A store: a file to which each item is appended as it is stored, so that it
  * survives its process; and is read from one end to the other by the next,
  * which indexes what it finds.  On tmpfs: no disk is faster.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "measure.h"
@@ -75,17 +74,6 @@ static void load_by_read(const struct store *store, uint64_t n)
 	index_all(n);
 }
 
-static void load_by_mmap(const struct store *store, uint64_t n)
-{
-	int fd = open_file(store);
-
-	items = mmap(NULL, n * sizeof(struct item), PROT_READ, MAP_SHARED, fd,
-		     0);
-	check(items != MAP_FAILED, "mmap");
-	close(fd);
-	index_all(n);
-}
-
 static const struct item *find(uint64_t key)
 {
 	return hash_find(hash, items, key);
@@ -101,14 +89,6 @@ const struct store store_file_read = {
 	.name = "file-read",
 	.fill = fill,
 	.load = load_by_read,
-	.find = find,
-	.remove = remove_file,
-};
-
-const struct store store_file_mmap = {
-	.name = "file-mmap",
-	.fill = fill,
-	.load = load_by_mmap,
 	.find = find,
 	.remove = remove_file,
 };

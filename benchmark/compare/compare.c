@@ -112,8 +112,6 @@ int main(int argc, char **argv)
 	};
 	int option;
 
-	if (argc > 1 && !strcmp(argv[1], RESTARTED))
-		return restarted(argv + 2);
 	own_names_from((unsigned int)getpid() << 10);
 	while ((option = getopt_long(argc, argv, "s:S:r:lh", known, NULL)) != -1) {
 		switch (option) {

@@ -148,6 +148,11 @@ struct store {
 extern const struct store store_npheap, store_npheap_objects;
 extern const struct store store_shm, store_sysv;
 extern const struct store store_file_read, store_file_mmap;
+/** A process that reads nothing: what starting one takes. */
+extern const struct store store_none;
+
+/** All of them; ends with NULL. */
+extern const struct store *const stores[];
 
 /*
  * memcached, which is a program and no store: its items survive a stop that it

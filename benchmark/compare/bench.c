@@ -253,17 +253,22 @@ static void print_percentiles(struct bench *b)
 
 /* ---------------------------------------------------------------- counting */
 
+static int counts_payload(const struct bench *b)
+{
+	return b->copies && !options.no_payload;
+}
+
 static struct meters count(struct bench *b, unsigned int n)
 {
 	unsigned int i;
 
 	alive();
 	if (b->run) {
-		meters_start(b->copies);
+		meters_start(counts_payload(b));
 		b->run(b, n);
 		return meters_stop();
 	}
-	meters_start(b->copies);
+	meters_start(counts_payload(b));
 	for (i = 0; i < n; i++) {
 		if (b->prepare) {
 			meters_pause();
@@ -304,7 +309,7 @@ static void print_counts(struct bench *b)
 	}
 	print_count(b, "system-calls", "calls", none.calls, m.calls, n);
 	print_count(b, "page-faults", "faults", none.faults, m.faults, n);
-	if (b->copies)
+	if (counts_payload(b))
 		print_count(b, "payload-copied", "bytes", none.copied, m.copied, n);
 }
 

@@ -120,6 +120,7 @@ extern struct options {
 	unsigned int rounds;	/* repetitions; 0: what the mode has */
 	int broken;		/* also what has to fail */
 	char **only;		/* patterns of SUITE/CASE/SIZE; NULL: all */
+	int no_payload;		/* do not count it: to set probes takes long */
 	const char *system;	/* pattern of systems beside the first; NULL: all */
 } options;
 

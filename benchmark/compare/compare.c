@@ -42,6 +42,7 @@ static const char usage[] =
 "  -s, --suite NAME    only this suite; may be given more than once\n"
 "  -S, --system NAME   only these (a pattern), and the first of each table\n"
 "  -r, --rounds N      repetitions, 1 to 99 (5 of instructions, 15 of time)\n"
+"  -p, --no-payload    count no copied payload, which takes probes in the kernel\n"
 "  -l, --list          print the cases, and measure nothing\n"
 "  -h, --help          print this text\n"
 "\n"
@@ -105,6 +106,7 @@ int main(int argc, char **argv)
 		{ "system", required_argument, NULL, 'S' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "list", no_argument, NULL, 'l' },
+		{ "no-payload", no_argument, NULL, 'p' },
 		/* For a test: a lock that excludes nobody is noticed. */
 		{ "broken", no_argument, NULL, 'b' },
 		{ "help", no_argument, NULL, 'h' },
@@ -113,7 +115,7 @@ int main(int argc, char **argv)
 	int option;
 
 	own_names_from((unsigned int)getpid() << 10);
-	while ((option = getopt_long(argc, argv, "s:S:r:lh", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:S:r:lph", known, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			if (add_suite(optarg))
@@ -125,6 +127,9 @@ int main(int argc, char **argv)
 		case 'r':
 			if (set_rounds(optarg))
 				return bad("bad number of rounds", optarg);
+			break;
+		case 'p':
+			options.no_payload = 1;
 			break;
 		case 'l':
 			options.list = 1;

@@ -2,15 +2,32 @@
 /* Objects that are files: POSIX shm, and files on tmpfs. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "channel_store.h"
+
+#define NUMBERS "-" HEX_32 "-" HEX_32 "-" HEX_32
 
 struct name {
 	char text[64];
 };
+
+/* @text ends in room for what tells one slot's name from all others. */
+static struct name name_of(const struct store *store, const char *text)
+{
+	size_t length = strlen(text);
+	struct name name;
+	char *end;
+
+	memcpy(name.text, text, length + 1);
+	end = hex_put(name.text + length, store->at);
+	end = hex_put(end - 1, store->serial);
+	hex_put(end - 1, (uint32_t)store->keeper);
+	return name;
+}
 
 static int close_keeping(int fd, int result)
 {
@@ -25,11 +42,7 @@ static int close_keeping(int fd, int result)
 
 static struct name shm_name(const struct store *store)
 {
-	struct name name;
-
-	snprintf(name.text, sizeof(name.text), "/npheap-pass-shm-%d-%u-%u",
-		 (int)store->keeper, store->serial, store->at);
-	return name;
+	return name_of(store, "/npheap-pass-shm" NUMBERS);
 }
 
 static void *shm_map(struct store *store, int protection, int fd)
@@ -115,12 +128,7 @@ const struct store_calls shm_pool_calls = {
 
 static struct name file_name(const struct store *store)
 {
-	struct name name;
-
-	snprintf(name.text, sizeof(name.text),
-		 "/dev/shm/npheap-pass-file-%d-%u-%u", (int)store->keeper,
-		 store->serial, store->at);
-	return name;
+	return name_of(store, "/dev/shm/npheap-pass-file" NUMBERS);
 }
 
 static void *file_make(struct store *store)

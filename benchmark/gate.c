@@ -97,8 +97,8 @@ const struct gate_kind gate_futex = {
 
 static int eventfd_init(struct gate *gate, unsigned int count)
 {
-	gate->fd = eventfd(count, EFD_CLOEXEC | EFD_SEMAPHORE);
-	return gate->fd < 0 ? -errno : 0;
+	gate->fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	return gate->fd < 0 ? -errno : count_init(gate, count);
 }
 
 static void eventfd_end(struct gate *gate)
@@ -106,14 +106,19 @@ static void eventfd_end(struct gate *gate)
 	close(gate->fd);
 }
 
+/* One post too many to read is a turn for nothing: the count decides. */
 static int eventfd_wait(struct gate *gate, struct npheap *heap)
 {
 	uint64_t one;
 
 	(void)heap;
-	while (read(gate->fd, &one, sizeof(one)) < 0)
-		if (errno != EINTR)
+	if (pass(gate))
+		return 0;
+	atomic_fetch_add(&gate->sleepers, 1);
+	while (!pass(gate))
+		if (read(gate->fd, &one, sizeof(one)) < 0 && errno != EINTR)
 			return -errno;
+	atomic_fetch_sub(&gate->sleepers, 1);
 	return 0;
 }
 
@@ -122,6 +127,9 @@ static int eventfd_post(struct gate *gate, struct npheap *heap)
 	uint64_t one = 1;
 
 	(void)heap;
+	atomic_fetch_add(&gate->count, 1);
+	if (!atomic_load(&gate->sleepers))
+		return 0;
 	return write(gate->fd, &one, sizeof(one)) < 0 ? -errno : 0;
 }
 

@@ -46,7 +46,7 @@ struct gate_kind {
 extern const struct gate_kind gate_semaphore;
 /** futex(2), with a count in shared memory. */
 extern const struct gate_kind gate_futex;
-/** eventfd(2), which is a semaphore by itself. */
+/** eventfd(2), for those who have to sleep, with a count in shared memory. */
 extern const struct gate_kind gate_eventfd;
 /** npheap's events, with a count in shared memory; by library, and by ioctl. */
 extern const struct gate_kind gate_event, gate_event_ioctl;

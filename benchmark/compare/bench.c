@@ -207,6 +207,16 @@ static double measure_round(struct bench *b)
 	return one_by_one(b) ? mean(took, parts) : median(took, parts);
 }
 
+/* Its samples do not count: the others have only one measurement, too. */
+static double measure_again(struct bench *b)
+{
+	size_t n_samples = b->n_samples;
+	double took = measure_round(b);
+
+	b->n_samples = n_samples;
+	return took;
+}
+
 void sample(struct bench *b, double took)
 {
 	if (!b->samples) {
@@ -219,17 +229,23 @@ void sample(struct bench *b, double took)
 
 static void print_percentiles(struct bench *b)
 {
-	static const int percents[] = { 50, 90, 99 };
+	/* Two samples of those that are fewer lie beyond the percentile. */
+	static const struct { int percent; size_t least; } percentiles[] = {
+		{ 50, 1 }, { 90, 20 }, { 99, 200 },
+	};
 	char metric[32];
 	size_t i;
 
 	/* Sorts them. */
 	median(b->samples, b->n_samples);
-	for (i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
-		size_t at = (b->n_samples - 1) * percents[i] / 100;
+	for (i = 0; i < COUNT(percentiles); i++) {
+		size_t at = (b->n_samples - 1) * percentiles[i].percent / 100;
 
+		if (b->n_samples < percentiles[i].least)
+			break;
 		snprintf(metric, sizeof(metric), "%s-p%d",
-			 instructions ? "instructions" : "time", percents[i]);
+			 instructions ? "instructions" : "time",
+			 percentiles[i].percent);
 		print_row(b, b->system, metric, instructions ? "instr" : "ns",
 			  b->samples, b->n_samples, b->samples[at]);
 	}
@@ -237,17 +253,22 @@ static void print_percentiles(struct bench *b)
 
 /* ---------------------------------------------------------------- counting */
 
+static int counts_payload(const struct bench *b)
+{
+	return b->copies && !options.no_payload;
+}
+
 static struct meters count(struct bench *b, unsigned int n)
 {
 	unsigned int i;
 
 	alive();
 	if (b->run) {
-		meters_start(b->copies);
+		meters_start(counts_payload(b));
 		b->run(b, n);
 		return meters_stop();
 	}
-	meters_start(b->copies);
+	meters_start(counts_payload(b));
 	for (i = 0; i < n; i++) {
 		if (b->prepare) {
 			meters_pause();
@@ -288,8 +309,8 @@ static void print_counts(struct bench *b)
 	}
 	print_count(b, "system-calls", "calls", none.calls, m.calls, n);
 	print_count(b, "page-faults", "faults", none.faults, m.faults, n);
-	if (b->copies)
-		print_count(b, "copied", "bytes", none.copied, m.copied, n);
+	if (counts_payload(b))
+		print_count(b, "payload-copied", "bytes", none.copied, m.copied, n);
 }
 
 /* --------------------------------------------------------------- the table */
@@ -322,7 +343,7 @@ static void list_case(const struct bench *b)
 static int wanted_system(const struct bench *b, int first)
 {
 	return first || !options.system ||
-	       !fnmatch(options.system, b->system, 0);
+	       !fnmatch(options.system, b->system, FNM_EXTMATCH);
 }
 
 /* Each system is complained about once for the same reason, where it begins. */
@@ -434,7 +455,7 @@ static void measure_in_turn(struct bench *benches, size_t n)
 			break;
 		for (i = 0; i < n; i++)
 			values[i][rounds] = measure_round(&benches[i]);
-		values[n][rounds] = measure_round(&benches[0]);
+		values[n][rounds] = measure_again(&benches[0]);
 	}
 }
 

@@ -38,7 +38,7 @@
  * @rounds: repetitions; 0: what the mode has; 1: as @value, of something that is
  *	the same however often one looks: no warm-up, and no second look.  That
  *	of the first of a table counts
- * @copies: count what the kernel copies; there must be no @prepare and @undo
+ * @copies: count the payload that pipes, sockets, queues and eventfds copy; there must be no @prepare and @undo
  * @value: of its own kind: what @run returns is no time, and printed as it is,
  *	under this metric, in @unit
  * @unit: see @value
@@ -83,7 +83,8 @@ void compare(struct bench *benches, size_t n);
 /**
  * sample() - what a single operation took, from within @run
  *
- * A bench that says so gets rows for the 50th, 90th and 99th percentile.
+ * A bench that says so gets a row for the median; for the 90th percentile where
+ * there are 20 samples, and for the 99th where there are 200.
  */
 void sample(struct bench *b, double took);
 
@@ -119,6 +120,7 @@ extern struct options {
 	unsigned int rounds;	/* repetitions; 0: what the mode has */
 	int broken;		/* also what has to fail */
 	char **only;		/* patterns of SUITE/CASE/SIZE; NULL: all */
+	int no_payload;		/* do not count it: to set probes takes long */
 	const char *system;	/* pattern of systems beside the first; NULL: all */
 } options;
 

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compare/bench.h"
+#include "compare/peers.h"
 #include "compare/supervise.h"
 #include "compare/suites.h"
 
@@ -33,13 +35,14 @@ static const char usage[] =
 "\n"
 "Measures NP-Heap and its peers, and prints the result as CSV.  A machine that\n"
 "counts instructions in its time-stamp counter (scripts/vm --icount) gets these\n"
-"printed, and system calls, page faults and copied bytes; any other nanoseconds,\n"
+"printed, and system calls, page faults and copied payload; any other nanoseconds,\n"
 "of which only the ratios mean something.  SUITE/CASE/SIZE are patterns as the\n"
 "shell's, of which one has to fit.\n"
 "\n"
 "  -s, --suite NAME    only this suite; may be given more than once\n"
 "  -S, --system NAME   only these (a pattern), and the first of each table\n"
 "  -r, --rounds N      repetitions, 1 to 99 (5 of instructions, 15 of time)\n"
+"  -p, --no-payload    count no copied payload, which takes probes in the kernel\n"
 "  -l, --list          print the cases, and measure nothing\n"
 "  -h, --help          print this text\n"
 "\n"
@@ -103,6 +106,7 @@ int main(int argc, char **argv)
 		{ "system", required_argument, NULL, 'S' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "list", no_argument, NULL, 'l' },
+		{ "no-payload", no_argument, NULL, 'p' },
 		/* For a test: a lock that excludes nobody is noticed. */
 		{ "broken", no_argument, NULL, 'b' },
 		{ "help", no_argument, NULL, 'h' },
@@ -110,9 +114,8 @@ int main(int argc, char **argv)
 	};
 	int option;
 
-	if (argc > 1 && !strcmp(argv[1], RESTARTED))
-		return restarted(argv + 2);
-	while ((option = getopt_long(argc, argv, "s:S:r:lh", known, NULL)) != -1) {
+	own_names_from((unsigned int)getpid() << 10);
+	while ((option = getopt_long(argc, argv, "s:S:r:lph", known, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			if (add_suite(optarg))
@@ -124,6 +127,9 @@ int main(int argc, char **argv)
 		case 'r':
 			if (set_rounds(optarg))
 				return bad("bad number of rounds", optarg);
+			break;
+		case 'p':
+			options.no_payload = 1;
 			break;
 		case 'l':
 			options.list = 1;

@@ -20,8 +20,10 @@
  * @create: make new memory of @size bytes under @name, and map it
  * @attach: map what another has made
  * @detach: unmap what @create or @attach returned
- * @remove: take the name away, and with the last mapping the memory goes
- * @size: bytes in memory that has a name; 0 where there is none; may be NULL
+ * @remove: take the name away, and with the last mapping the memory goes; 0, or
+ *	-ENOENT where there is none and the system says so
+ * @find: bytes in memory that has a name, 0 where there is none; and if that is
+ *	@wanted, or @wanted is 0, map it, else NULL; may be missing
  * @make: make @n of them in the fastest way, under the names from @first on,
  *	without memory yet, and map none; NULL where there is no such way
  *
@@ -34,31 +36,42 @@ struct memory {
 	char *(*create)(unsigned int name, size_t size);
 	char *(*attach)(unsigned int name, size_t size);
 	void (*detach)(char *p, size_t size);
-	void (*remove)(unsigned int name);
-	size_t (*size)(unsigned int name);
+	int (*remove)(unsigned int name);
+	char *(*find)(unsigned int name, size_t *size, size_t wanted);
 	void (*make)(unsigned int first, unsigned int n, size_t size);
 };
 
 extern const struct memory memory_npheap, memory_npheap_attach;
-extern const struct memory memory_npheap_ioctl;
+extern const struct memory memory_npheap_ioctl, memory_npheap_populate;
 extern const struct memory memory_shm, memory_shm_populate;
 extern const struct memory memory_memfd, memory_memfd_populate;
-extern const struct memory memory_sysv, memory_hugetlbfs;
-extern const struct memory memory_tmpfs, memory_tmpfs_huge;
+extern const struct memory memory_sysv, memory_sysv_huge, memory_memfd_huge;
+extern const struct memory memory_hugetlbfs, memory_hugetlbfs_populate;
+extern const struct memory memory_tmpfs;
+extern const struct memory memory_tmpfs_huge, memory_tmpfs_huge_populate;
 
 /**
  * own_name() - @name as this run of the program has it, and no other
  *
  * What a run that was killed has left behind is not in the way of the next one.
- * A name is less than 1024.
+ * A name is less than 1024.  All processes of a run have the same.
  */
 unsigned int own_name(unsigned int name);
+
+/** own_names_from() - what own_name(0) is to be, before the first is asked for */
+void own_names_from(unsigned int first);
 
 /** memory_unmap() - @detach of all that is mapped by mmap(2) */
 void memory_unmap(char *p, size_t size);
 
 /** memory_map() - map @size bytes of @fd with more @flags, and close it */
 char *memory_map(int fd, size_t size, int flags);
+
+/** memory_map_found() - @find of a file; @fd: it, or -1 and errno; closes it */
+char *memory_map_found(int fd, size_t *size, size_t wanted);
+
+/** memory_removed() - what @remove is to return, of the call that it made */
+int memory_removed(int result, const char *what);
 
 /** What becomes of a lock whose holder ends. */
 enum lock_end {
@@ -74,7 +87,9 @@ enum lock_end {
  *	0, or -errno where the machine does not have it, or cannot have so many
  * @most: how many the system allows at all; NULL: no such limit
  * @grow: make objects @from to @to - 1; NULL where they are another system's
- * @attach: find object @i, map it, and unmap it
+ * @give: let object @i have memory to write to; NULL: it has
+ * @attach: find object @i, and map it
+ * @detach: unmap it
  * @getsize: find object @i, and ask for its size
  * @lock: take the lock of object @i, and give it back; or NULL
  * @shrink: be rid of all @n
@@ -86,7 +101,9 @@ struct index {
 	int (*open)(unsigned long most);
 	unsigned long (*most)(void);
 	void (*grow)(unsigned long from, unsigned long to);
-	void (*attach)(unsigned long i);
+	void (*give)(unsigned long i);
+	void *(*attach)(unsigned long i);
+	void (*detach)(void *p);
 	void (*getsize)(unsigned long i);
 	void (*lock)(unsigned long i);
 	void (*shrink)(unsigned long n);
@@ -131,6 +148,11 @@ struct store {
 extern const struct store store_npheap, store_npheap_objects;
 extern const struct store store_shm, store_sysv;
 extern const struct store store_file_read, store_file_mmap;
+/** A process that reads nothing: what starting one takes. */
+extern const struct store store_none;
+
+/** All of them; ends with NULL. */
+extern const struct store *const stores[];
 
 /*
  * memcached, which is a program and no store: its items survive a stop that it

@@ -93,13 +93,14 @@ static void verify(const struct bench *b, const char *bytes,
 static char *make_room(const struct memory *memory, unsigned int key,
 		       size_t length)
 {
-	size_t size = memory->size(key);
+	size_t size, wanted = whole_pages(length);
+	char *bytes = memory->find(key, &size, wanted);
 
-	if (size == whole_pages(length))
-		return memory->attach(key, size);
+	if (bytes)
+		return bytes;
 	if (size)
 		memory->remove(key);
-	return memory->create(key, whole_pages(length));
+	return memory->create(key, wanted);
 }
 
 static void store(struct worker *w, unsigned int key)
@@ -122,24 +123,20 @@ static void get(const struct bench *b, unsigned int key)
 {
 	const struct memory *memory = system_of(b)->memory;
 	const struct entry *entry = &stage->entries[key];
-	size_t size = memory->size(key);
-	char *bytes;
+	size_t size;
+	char *bytes = memory->find(key, &size, 0);
 
 	errno = EBADMSG;
 	check(size == whole_pages(entry->length), b->system);
 	if (!size)
 		return;
-	bytes = memory->attach(key, size);
 	verify(b, bytes, entry);
 	memory->detach(bytes, size);
 }
 
 static void drop(const struct bench *b, unsigned int key)
 {
-	const struct memory *memory = system_of(b)->memory;
-
-	if (memory->size(key))
-		memory->remove(key);
+	system_of(b)->memory->remove(key);
 	stage->entries[key].length = 0;
 }
 

@@ -134,7 +134,7 @@ static const struct index *index_of(const struct bench *b)
 
 static void attach(struct bench *b)
 {
-	index_of(b)->attach(pick());
+	index_of(b)->detach(index_of(b)->attach(pick()));
 }
 
 static void getsize(struct bench *b)
@@ -166,6 +166,44 @@ static int see_picks(struct bench *b)
 	return err;
 }
 
+/* Different in each object, and not what is in new memory. */
+static uint64_t tag_of(unsigned long i)
+{
+	return ~spread_key(i);
+}
+
+static int tag_picks(struct bench *b)
+{
+	const struct index *index = index_of(b);
+	int err = have_objects(b);
+	uint64_t *p;
+	size_t i;
+
+	for (i = 0; !err && i < PICKS; i++) {
+		if (index->give)
+			index->give(picks[i]);
+		p = index->attach(picks[i]);
+		*p = tag_of(picks[i]);
+		index->detach(p);
+	}
+	return err ? err : see_picks(b);
+}
+
+/* Beside what is measured: which objects were found in the same way? */
+static void check_tags(struct bench *b)
+{
+	const struct index *index = index_of(b);
+	uint64_t *p;
+	size_t i;
+
+	for (i = 0; i < PICKS; i++) {
+		p = index->attach(picks[i]);
+		errno = EBADMSG;
+		check(*p == tag_of(picks[i]), b->system);
+		index->detach(p);
+	}
+}
+
 /* And each object has had its lock taken, so there is a record for each. */
 static int have_locks(struct bench *b)
 {
@@ -186,11 +224,13 @@ static const struct call {
 	const char *name, *growth;
 	void (*op)(struct bench *b);
 	int (*setup)(struct bench *b);
+	void (*teardown)(struct bench *b);
 	unsigned int loops;
 } calls[CALLS] = {
-	[ATTACH] = { "attach", "attach-growth", attach, see_picks, ATTACHES },
-	[GETSIZE] = { "getsize", "getsize-growth", getsize, see_picks, 0 },
-	[LOCK] = { "lock", "lock-growth", lock, have_locks, 0 },
+	[ATTACH] = { "attach", "attach-growth", attach, tag_picks, check_tags,
+		     ATTACHES },
+	[GETSIZE] = { "getsize", "getsize-growth", getsize, see_picks, NULL, 0 },
+	[LOCK] = { "lock", "lock-growth", lock, have_locks, NULL, 0 },
 };
 
 static int has_call(const struct index *by, int call)
@@ -215,6 +255,7 @@ static void measure_call(int c, unsigned long n)
 			.size = n,
 			.setup = calls[c].setup,
 			.op = calls[c].op,
+			.teardown = calls[c].teardown,
 			.loops = calls[c].loops,
 			.result = n == steps[0] ? &systems[i].few[c] :
 						  &systems[i].many[c],

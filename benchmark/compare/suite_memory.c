@@ -25,13 +25,16 @@ static const size_t sizes[] = {
 /* The peer of the ratios first. */
 static const struct memory *const memories[] = {
 	&memory_shm, &memory_npheap, &memory_npheap_ioctl, &memory_npheap_attach,
-	&memory_memfd, &memory_sysv, &memory_hugetlbfs, &memory_tmpfs_huge,
+	&memory_memfd, &memory_sysv, &memory_hugetlbfs,
 	/* As those above, but for how they map. */
-	&memory_shm_populate, &memory_memfd_populate,
+	&memory_npheap_populate, &memory_shm_populate, &memory_memfd_populate,
+	/* Of no use below a huge page. */
+	&memory_hugetlbfs_populate, &memory_memfd_huge, &memory_sysv_huge,
+	&memory_tmpfs_huge, &memory_tmpfs_huge_populate,
 };
 
 #define MEMORIES (sizeof(memories) / sizeof(memories[0]))
-#define CREATORS (MEMORIES - 2)
+#define FOR_LARGE 5
 
 /* What a bench has. */
 struct place {
@@ -99,7 +102,8 @@ static void remove_it(struct bench *b)
 {
 	struct place *place = b->state;
 
-	memory_of(b)->remove(place->name);
+	errno = -memory_of(b)->remove(place->name);
+	check(!errno, b->system);
 }
 
 static int is_as_written(const struct bench *b, size_t i)
@@ -225,10 +229,10 @@ static const struct bench with_old_memory[] = {
 	{ .name = "attach-to-detach", .op = visit },
 };
 
-static void table(const struct bench *how, size_t size, size_t systems)
+static void table(const struct bench *how, size_t size)
 {
+	size_t i, systems = size < 2 * MIB ? MEMORIES - FOR_LARGE : MEMORIES;
 	struct bench benches[MEMORIES];
-	size_t i;
 
 	for (i = 0; i < systems; i++) {
 		places[i].name = i;
@@ -314,26 +318,49 @@ static void table_of_many(void)
 	compare(benches, n);
 }
 
-static void run(void)
+/* What lies between is like its neighbours, and takes as long to measure. */
+static int has_stages(size_t size)
+{
+	return size == 4 * KIB || size == 2 * MIB || size == 64 * MIB;
+}
+
+static void tables_of_new(size_t size)
 {
 	struct bench how;
-	size_t i, n;
+	size_t i;
+
+	for (i = 0; i < COUNT(with_new_memory); i++) {
+		how = with_new_memory[i];
+		how.setup = open_memory;
+		how.teardown = close_memory;
+		if (how.op == whole_life || has_stages(size))
+			table(&how, size);
+	}
+}
+
+static void tables_of_old(size_t size)
+{
+	struct bench how;
+	size_t i;
+
+	for (i = 0; i < COUNT(with_old_memory); i++) {
+		how = with_old_memory[i];
+		how.setup = open_and_create;
+		how.teardown = remove_and_close;
+		if (how.op == visit || has_stages(size))
+			table(&how, size);
+	}
+}
+
+static void run(void)
+{
+	size_t i;
 
 	for (i = 0; i < SIZES; i++) {
-		for (n = 0; n < COUNT(with_new_memory); n++) {
-			how = with_new_memory[n];
-			how.setup = open_memory;
-			how.teardown = close_memory;
-			table(&how, sizes[i], CREATORS);
-		}
-		for (n = 0; n < COUNT(with_old_memory); n++) {
-			how = with_old_memory[n];
-			how.setup = open_and_create;
-			how.teardown = remove_and_close;
-			table(&how, sizes[i], MEMORIES);
-		}
+		tables_of_new(sizes[i]);
+		tables_of_old(sizes[i]);
 	}
-	table(&while_attached, page, MEMORIES);
+	table(&while_attached, page);
 	table_of_many();
 }
 

@@ -4,9 +4,9 @@
  * and found right, after its predecessor was killed by SIGKILL.  "size" is how
  * many items there are.
  *
- * Each reader is a program of its own (this one, executed anew), and is the one
- * that is killed next.  memcached keeps nothing when it is killed: it is asked
- * to stop, which is what it needs to find its items again.
+ * Each reader is a program of its own, which is small: what it takes to load all
+ * that compare is linked with is not asked here.  memcached keeps nothing when it
+ * is killed: it is asked to stop, which is what it needs to find its items again.
  *
  * Where instructions are counted, the time-stamp counter goes on while everybody
  * sleeps, as a client does that waits for its server.  So what is counted is
@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 #include "compare/machine.h"
 #include "compare/peers.h"
+#include "compare/reader.h"
 #include "compare/suites.h"
 
 static const uint64_t sizes[] = { 1000, 10000, 100000, 1000000 };
@@ -36,20 +38,6 @@ static const uint64_t sizes[] = { 1000, 10000, 100000, 1000000 };
 
 /* What a store takes for an item at most, but for an object of its own. */
 #define ROOM 512
-
-/* A process that reads nothing: what starting one takes. */
-static void no_items(const struct store *store, uint64_t n)
-{
-	(void)store;
-	(void)n;
-}
-
-static const struct store store_none = {
-	.name = "process",
-	.fill = no_items,
-	.load = no_items,
-	.remove = no_items,
-};
 
 /* The peer of the ratios first. */
 static struct place {
@@ -73,80 +61,9 @@ static struct place {
 #define PLACES (sizeof(places) / sizeof(places[0]))
 #define STORES (PLACES - 1)
 
-static uint64_t clock_now(clockid_t id)
-{
-	struct timespec ts;
-
-	check(!clock_gettime(id, &ts), "clock_gettime");
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static clockid_t own_clock(void)
 {
 	return instructions ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
-}
-
-/* -------------------------------------------------------- the new process */
-
-/* What it says to its parent. */
-struct report {
-	uint64_t began;		/* in its main() */
-	uint64_t ended;		/* with one item, which was right */
-	uint64_t right;		/* how many were */
-};
-
-static const struct store *find_store(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < STORES; i++)
-		if (!strcmp(places[i].by->name, name))
-			return places[i].by;
-	errno = EINVAL;
-	die(name);
-}
-
-static int is_there(const struct store *store, uint64_t i)
-{
-	const struct item *item = store->find(item_key(i));
-
-	if (item)
-		item_check(item, i);
-	return !!item;
-}
-
-/* Of items @from to @to - 1 of @n. */
-static uint64_t read_items(const struct store *store, uint64_t n, uint64_t from,
-			   uint64_t to)
-{
-	uint64_t right = 0;
-
-	store->load(store, n);
-	if (!store->find)
-		return 0;
-	for (; from < to; from++)
-		right += is_there(store, from);
-	return right;
-}
-
-static uint64_t number(const char *text)
-{
-	return strtoull(text, NULL, 10);
-}
-
-/* Arguments: what start_reader() passes. */
-int restarted(char **args)
-{
-	clockid_t id = number(args[0]);
-	struct report report = { .began = clock_now(id) };
-	int fd = number(args[1]);
-
-	report.right = read_items(find_store(args[2]), number(args[3]),
-				  number(args[4]), number(args[5]));
-	report.ended = clock_now(id);
-	check(write(fd, &report, sizeof(report)) == sizeof(report), "pipe");
-	for (;;)
-		pause();
 }
 
 /* ----------------------------------------------------------------- readers */
@@ -159,19 +76,33 @@ struct reader {
 
 #define DIGITS 24
 
+static const char *reader_path(void)
+{
+	static char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path,
+				  sizeof(path) - sizeof(READER));
+
+	check(length > 0, "/proc/self/exe");
+	while (path[length - 1] != '/')
+		length--;
+	strcpy(path + length, READER);
+	return path;
+}
+
 static void exec_reader(void *arg)
 {
 	const struct reader *r = arg;
 	const uint64_t numbers[] = { own_clock(), r->told[1], r->n, r->from,
-				     r->to };
-	char text[5][DIGITS];
+				     r->to, own_name(0) };
+	char text[COUNT(numbers)][DIGITS];
+	const char *path = reader_path();
 	size_t i;
 
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < COUNT(numbers); i++)
 		snprintf(text[i], DIGITS, "%" PRIu64, numbers[i]);
-	execl("/proc/self/exe", "compare", RESTARTED, text[0], text[1],
-	      r->store->name, text[2], text[3], text[4], NULL);
-	die("/proc/self/exe");
+	execl(path, READER, r->store->name, text[0], text[1], text[2], text[3],
+	      text[4], text[5], NULL);
+	die(path);
 }
 
 /* What reading items took a new process, from before it began. */
@@ -449,8 +380,7 @@ static const char *name_of(const struct place *place)
 /* Reloading many takes long, and does not vary. */
 static unsigned int loops_for(const struct place *place, uint64_t n)
 {
-	int reloads = !place->by || place->by == &store_file_read ||
-		      place->by == &store_file_mmap;
+	int reloads = !place->by || place->by == &store_file_read;
 
 	return !reloads ? MOST_LOOPS : n < 100000 ? 5 : 1;
 }

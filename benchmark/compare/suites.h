@@ -14,8 +14,4 @@ extern const struct suite suite_scaling;
 extern const struct suite suite_passing;
 extern const struct suite suite_classic;
 
-/** The program as its own child: argv[1], and what follows it. */
-#define RESTARTED "--restarted"
-int restarted(char **args);
-
 #endif

@@ -13,7 +13,7 @@ HEAD = """\
 
 NP-Heap beside what a user would pick instead, on the same work, in the same
 boot. This file is made by `make bench-results` from the figures in
-[results/](results), and nothing in it is typed by hand. A ratio compares with
+[results/](results), and no figure in it is typed by hand. A ratio compares with
 the best peer of the same case: **below 1, NP-Heap needs less**.
 """
 
@@ -21,15 +21,16 @@ REPEAT = """\
 ## How to repeat it
 
 ```
-$ make bench-instructions KERNEL=6.1    # instructions, calls, faults, bytes copied
+$ make bench-instructions KERNEL=6.1    # instructions, calls, faults
 $ make bench KERNEL=6.1                 # wall time, of which the ratios count
 $ make bench-results                    # this file and its plots
 $ make bench-host                       # on the machine itself
 ```
 
 Instructions are counted by an emulated processor that retires one in each
-nanosecond of its clock, and has no caches: they repeat, and say how much work
-there is to do, not how long a real processor takes for it. A figure is the
+nanosecond of its clock, and has no caches: they say how much work there is to
+do, not how long a real processor takes for it, and differ from round to round by
+what the kernel does of its own accord (see the noise above). A figure is the
 median of its rounds, in which all systems of a table take turns. Wall time is
 of emulated processors, too: only the ratio of two systems that were measured in
 turns means something, and that no finer than the noise above. `benchmark/compare` ends
@@ -208,13 +209,20 @@ def loss_table(found):
                            [loss_line(*loss) for loss in found], text=5)
 
 
+def judged(runs):
+    return [table for run in runs for table in run.tables.values()
+            if facts.against_peer(table) is not None]
+
+
+def whole_losses(runs):
+    """The losses that are no stage of a case, and of how many cases."""
+    return ([loss for loss in losses(runs) if not is_stage(loss[2])],
+            sum(not is_stage(table) for table in judged(runs)))
+
+
 def losses_section(runs):
-    judged = [table for run in runs for table in run.tables.values()
-              if facts.against_peer(table) is not None]
-    found = losses(runs)
-    stages = [loss for loss in found if is_stage(loss[2])]
-    whole = [loss for loss in found if not is_stage(loss[2])]
-    of_whole = sum(not is_stage(table) for table in judged)
+    whole, of_whole = whole_losses(runs)
+    stages = [loss for loss in losses(runs) if is_stage(loss[2])]
     yield "## Where NP-Heap loses"
     yield ""
     yield (f"In {len(whole)} of {of_whole} cases the best peer is ahead of the "
@@ -222,7 +230,7 @@ def losses_section(runs):
     yield ""
     yield from loss_table(whole)
     if stages:
-        yield (f"And in {len(stages)} of {len(judged) - of_whole} that are a "
+        yield (f"And in {len(stages)} of {len(judged(runs)) - of_whole} that are a "
                "stage of another case, where a peer may have paid in another "
                "stage (MAP_POPULATE touches as it attaches):")
         yield ""
@@ -282,7 +290,7 @@ def cost_cell(table, system):
     return bold(text, facts.is_ours(system))
 
 
-COUNTS = ("system-calls", "page-faults", "copied")
+COUNTS = ("system-calls", "page-faults", "payload-copied")
 PERCENTILES = ("p50", "p90", "p99")
 
 
@@ -341,7 +349,8 @@ def suite_of_run(run, suite):
     yield from details(f"{run.name}: all systems, {what}",
                        [main_metric(tables) + ".", "",
                         *full_table(tables, cost_cell)])
-    yield from counts(f"{run.name}: system calls · page faults · bytes copied",
+    yield from counts(f"{run.name}: system calls · page faults · "
+                      "payload copied",
                       tables, COUNTS)
     main = "time" if run.mode == "time" else "instructions"
     yield from counts(f"{run.name}: {main}, of 100 the 50th · 90th · 99th",

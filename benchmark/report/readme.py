@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """README's table: the figures that readme.csv names, of one run."""
 
+import fnmatch
+
 import document
 import facts
 import rows
@@ -10,26 +12,44 @@ END = "<!-- end of what it made -->\n"
 RUN = "instructions-6.1"
 
 
-def line_of(what, table, peer):
-    ours = facts.best_ours(table)
-    cost = table.cost(peer)
-    if not ours or cost is None:
-        raise rows.Bad(f"readme.csv: {table.case} has no {peer} or no npheap")
-    ratio = facts.times(table, ours[0], cost)
-    return [what, document.figure_label(ours),
-            document.figure_label((cost, peer)),
+def best_of(table, pattern):
+    """(cost, system) of the best peer that is PATTERN, or of all."""
+    return facts.best(table, lambda system: facts.is_peer(system) and
+                      fnmatch.fnmatchcase(system, pattern or "*"))
+
+
+def line_of(fact, table):
+    if not table:
+        return [fact["what"], "not measured", "", ""]
+    ours, peer = facts.best_ours(table), best_of(table, fact["peer"])
+    if not ours or not peer:
+        raise rows.Bad(f"readme.csv: {table.case} has no '{fact['peer']}', "
+                       "or no npheap")
+    ratio = facts.times(table, ours[0], peer[0])
+    return [fact["what"], document.figure_label(ours),
+            document.figure_label(peer),
             document.bold(document.ratio_label(ratio), ratio < 1)]
+
+
+def rest(runs):
+    """What RESULTS.md has besides."""
+    tables = [table for run in runs for table in run.tables.values()]
+    peers = {s for table in tables for s in table.systems if facts.is_peer(s)}
+    lost, of = document.whole_losses(runs)
+    yield (f"[All results](benchmark/RESULTS.md) have {len(peers)} peers, of "
+           f"{', '.join(run.name for run in runs)}; in {len(lost)} of {of} "
+           "cases the best of them is ahead of NP-Heap, and they are listed.")
 
 
 def lines(runs):
     run = next((run for run in runs if run.name == RUN), None)
     tables = {str(case): table
               for case, table in (run.tables if run else {}).items()}
-    body = [line_of(fact["what"], tables[fact["case"]], fact["peer"])
-            for fact in facts.read("readme").values()
-            if fact["case"] in tables]
-    return document.table_lines(
-        ["instructions", "NP-Heap", "beside", "ratio"], body)
+    yield from document.table_lines(
+        ["instructions", "NP-Heap", "beside", "ratio"],
+        [line_of(fact, tables.get(fact["case"]))
+         for fact in facts.read("readme").values()])
+    yield from rest(runs)
 
 
 def write(path, runs):

@@ -44,7 +44,7 @@ class Row:
 # What is measured of every operation.  A metric of a case's own kind has a table
 # of its own, CASE:METRIC.
 USUAL = re.compile(r"(instructions|time)(-p\d+)?|ratio|system-calls|page-faults|"
-                   r"copied")
+                   r"payload-copied")
 
 
 class Table:

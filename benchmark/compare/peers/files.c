@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Stores: a file to which each item is appended as it is stored, so that it
+ * A store: a file to which each item is appended as it is stored, so that it
  * survives its process; and is read from one end to the other by the next,
  * which indexes what it finds.  On tmpfs: no disk is faster.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "measure.h"
 #include "compare/peers.h"
 
 static const struct item *items;
 static struct hash *hash;
 
-static const char *path_of(const struct store *store)
+static const char *own_path(void)
 {
-	static char path[64];
+	static char path[] = "/dev/shm/npheap-compare-items-" HEX_32;
 
-	snprintf(path, sizeof(path), "/dev/shm/npheap-%s", store->name);
+	hex_put(path + sizeof(path) - 1, own_name(0));
 	return path;
 }
 
 static void fill(const struct store *store, uint64_t n)
 {
-	int fd = open(path_of(store), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	int fd = open(own_path(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 		      0600);
 	struct item item;
 	uint64_t i;
 
-	check(fd >= 0, path_of(store));
+	(void)store;
+	check(fd >= 0, own_path());
 	for (i = 0; i < n; i++) {
 		item_fill(&item, i);
 		check(write(fd, &item, sizeof(item)) == sizeof(item), "write");
@@ -39,11 +39,11 @@ static void fill(const struct store *store, uint64_t n)
 	close(fd);
 }
 
-static int open_file(const struct store *store)
+static int open_file(void)
 {
-	int fd = open(path_of(store), O_RDONLY | O_CLOEXEC);
+	int fd = open(own_path(), O_RDONLY | O_CLOEXEC);
 
-	check(fd >= 0, path_of(store));
+	check(fd >= 0, own_path());
 	return fd;
 }
 
@@ -62,9 +62,10 @@ static void load_by_read(const struct store *store, uint64_t n)
 {
 	size_t size = n * sizeof(struct item), done = 0;
 	char *p = malloc(size);
-	int fd = open_file(store);
+	int fd = open_file();
 	ssize_t got;
 
+	(void)store;
 	check(!!p, "memory");
 	for (; done < size; done += got) {
 		got = read(fd, p + done, size - done);
@@ -75,17 +76,6 @@ static void load_by_read(const struct store *store, uint64_t n)
 	index_all(n);
 }
 
-static void load_by_mmap(const struct store *store, uint64_t n)
-{
-	int fd = open_file(store);
-
-	items = mmap(NULL, n * sizeof(struct item), PROT_READ, MAP_SHARED, fd,
-		     0);
-	check(items != MAP_FAILED, "mmap");
-	close(fd);
-	index_all(n);
-}
-
 static const struct item *find(uint64_t key)
 {
 	return hash_find(hash, items, key);
@@ -93,22 +83,15 @@ static const struct item *find(uint64_t key)
 
 static void remove_file(const struct store *store, uint64_t n)
 {
+	(void)store;
 	(void)n;
-	check(!unlink(path_of(store)), path_of(store));
+	check(!unlink(own_path()), own_path());
 }
 
 const struct store store_file_read = {
 	.name = "file-read",
 	.fill = fill,
 	.load = load_by_read,
-	.find = find,
-	.remove = remove_file,
-};
-
-const struct store store_file_mmap = {
-	.name = "file-mmap",
-	.fill = fill,
-	.load = load_by_mmap,
 	.find = find,
 	.remove = remove_file,
 };

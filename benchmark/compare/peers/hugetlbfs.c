@@ -2,100 +2,71 @@
 /* Files on hugetlbfs, of whole huge pages, that were set aside before. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "measure.h"
-#include "undo.h"
 #include "compare/peers.h"
+#include "compare/peers/huge_pages.h"
 
 #define TOP "/dev/hugepages"
-#define POOL "/proc/sys/vm/nr_hugepages"
-#define HUGE (2UL << 20)
-/* For the largest size that is measured, and one that is being removed. */
-#define PAGES (2 * 64UL * 1024 * 1024 / HUGE)
-
-static unsigned long before;
-
-static unsigned long pool(void)
-{
-	unsigned long pages = 0;
-	FILE *file = fopen(POOL, "re");
-
-	if (!file)
-		return 0;
-	if (fscanf(file, "%lu", &pages) != 1)
-		pages = 0;
-	fclose(file);
-	return pages;
-}
-
-static int set_pool(unsigned long pages)
-{
-	FILE *file = fopen(POOL, "we");
-
-	if (!file)
-		return -errno;
-	fprintf(file, "%lu", pages);
-	return fclose(file) ? -errno : 0;
-}
 
 static int reserve(void)
 {
-	int err;
-
-	if (access(TOP, W_OK))
-		return -errno;
-	before = pool();
-	if (before >= PAGES)
-		return 0;
-	err = undo_file(POOL);
-	if (!err)
-		err = set_pool(PAGES);
-	if (!err && pool() < PAGES)
-		err = -ENOMEM;
-	if (err)
-		set_pool(before);
-	return err;
-}
-
-static void give_back(void)
-{
-	if (before < PAGES)
-		set_pool(before);
+	return access(TOP, W_OK) ? -errno : huge_pages_reserve();
 }
 
 static const char *path_of(unsigned int name)
 {
-	static char path[64];
+	static char path[] = TOP "/npheap-compare-" HEX_32;
 
-	snprintf(path, sizeof(path), TOP "/npheap-compare-%u",
-		 own_name(name));
+	hex_put(path + sizeof(path) - 1, own_name(name));
 	return path;
 }
 
 static size_t round_up(size_t size)
 {
-	return (size + HUGE - 1) & ~(HUGE - 1);
+	return (size + HUGE_PAGE - 1) & -HUGE_PAGE;
 }
 
-static char *create(unsigned int name, size_t size)
+static int create_file(unsigned int name, size_t size)
 {
 	int fd = open(path_of(name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 		      0600);
 
 	check(fd >= 0, TOP);
 	check(!ftruncate(fd, round_up(size)), "ftruncate");
-	return memory_map(fd, round_up(size), 0);
+	return fd;
 }
 
-static char *attach(unsigned int name, size_t size)
+static int find_file(unsigned int name)
 {
 	int fd = open(path_of(name), O_RDWR | O_CLOEXEC);
 
 	check(fd >= 0, TOP);
-	return memory_map(fd, round_up(size), 0);
+	return fd;
+}
+
+static char *create(unsigned int name, size_t size)
+{
+	return memory_map(create_file(name, size), round_up(size), 0);
+}
+
+static char *create_populate(unsigned int name, size_t size)
+{
+	return memory_map(create_file(name, size), round_up(size),
+			  MAP_POPULATE);
+}
+
+static char *attach(unsigned int name, size_t size)
+{
+	return memory_map(find_file(name), round_up(size), 0);
+}
+
+static char *attach_populate(unsigned int name, size_t size)
+{
+	return memory_map(find_file(name), round_up(size), MAP_POPULATE);
 }
 
 static void detach(char *p, size_t size)
@@ -103,17 +74,27 @@ static void detach(char *p, size_t size)
 	memory_unmap(p, round_up(size));
 }
 
-static void remove_name(unsigned int name)
+static int remove_name(unsigned int name)
 {
-	check(!unlink(path_of(name)), "unlink");
+	return memory_removed(unlink(path_of(name)), "unlink");
 }
 
 const struct memory memory_hugetlbfs = {
 	.name = "hugetlbfs",
 	.open = reserve,
-	.close = give_back,
+	.close = huge_pages_give_back,
 	.create = create,
 	.attach = attach,
+	.detach = detach,
+	.remove = remove_name,
+};
+
+const struct memory memory_hugetlbfs_populate = {
+	.name = "hugetlbfs-populate",
+	.open = reserve,
+	.close = huge_pages_give_back,
+	.create = create_populate,
+	.attach = attach_populate,
 	.detach = detach,
 	.remove = remove_name,
 };

@@ -4,15 +4,26 @@
  * inheritance or over a socket, which is not counted here.
  */
 #include <errno.h>
+#include <linux/memfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "measure.h"
 #include "compare/peers.h"
+#include "compare/peers/huge_pages.h"
 
 #define NAMES 16
 
 static int files[NAMES];
+
+static void create_file(unsigned int name, size_t size, unsigned int flags)
+{
+	errno = ENOSPC;
+	check(name < NAMES, "names of memfd");
+	files[name] = memfd_create("npheap-compare", MFD_CLOEXEC | flags);
+	check(files[name] >= 0, "memfd_create");
+	check(!ftruncate(files[name], size), "ftruncate");
+}
 
 static char *map(unsigned int name, size_t size, int flags)
 {
@@ -25,11 +36,19 @@ static char *map(unsigned int name, size_t size, int flags)
 
 static char *create(unsigned int name, size_t size)
 {
-	errno = ENOSPC;
-	check(name < NAMES, "names of memfd");
-	files[name] = memfd_create("npheap-compare", MFD_CLOEXEC);
-	check(files[name] >= 0, "memfd_create");
-	check(!ftruncate(files[name], size), "ftruncate");
+	create_file(name, size, 0);
+	return map(name, size, 0);
+}
+
+static char *create_populate(unsigned int name, size_t size)
+{
+	create_file(name, size, 0);
+	return map(name, size, MAP_POPULATE);
+}
+
+static char *create_huge(unsigned int name, size_t size)
+{
+	create_file(name, size, MFD_HUGETLB | MFD_HUGE_2MB);
 	return map(name, size, 0);
 }
 
@@ -43,9 +62,9 @@ static char *attach_populate(unsigned int name, size_t size)
 	return map(name, size, MAP_POPULATE);
 }
 
-static void remove_name(unsigned int name)
+static int remove_name(unsigned int name)
 {
-	close(files[name]);
+	return memory_removed(close(files[name]), "close");
 }
 
 const struct memory memory_memfd = {
@@ -58,8 +77,18 @@ const struct memory memory_memfd = {
 
 const struct memory memory_memfd_populate = {
 	.name = "memfd-populate",
-	.create = create,
+	.create = create_populate,
 	.attach = attach_populate,
+	.detach = memory_unmap,
+	.remove = remove_name,
+};
+
+const struct memory memory_memfd_huge = {
+	.name = "memfd-huge",
+	.open = huge_pages_reserve,
+	.close = huge_pages_give_back,
+	.create = create_huge,
+	.attach = attach,
 	.detach = memory_unmap,
 	.remove = remove_name,
 };

@@ -42,17 +42,21 @@ static char *alloc(unsigned int name, size_t size)
 	return p;
 }
 
-static void delete(unsigned int name)
+/* It does not say whether there was one. */
+static int delete(unsigned int name)
 {
 	check(!npheap_delete(heap_fd, key_of(name)), "npheap_delete");
+	return 0;
 }
 
-static size_t size_of(unsigned int name)
+static char *find(unsigned int name, size_t *size, size_t wanted)
 {
-	long size = npheap_getsize(heap_fd, key_of(name));
+	long found = npheap_getsize(heap_fd, key_of(name));
 
-	check(size >= 0, "npheap_getsize");
-	return size;
+	check(found >= 0, "npheap_getsize");
+	*size = found;
+	return found && (!wanted || *size == wanted) ? alloc(name, *size) :
+						       NULL;
 }
 
 static void make(unsigned int first, unsigned int n, size_t size)
@@ -80,7 +84,7 @@ const struct memory memory_npheap = {
 	.attach = alloc,
 	.detach = memory_unmap,
 	.remove = delete,
-	.size = size_of,
+	.find = find,
 	.make = make,
 };
 
@@ -102,10 +106,13 @@ static void detach(char *p, size_t size)
 	npheap_detach(heap, attached);
 }
 
-static void remove_name(unsigned int name)
+static int remove_name(unsigned int name)
 {
-	errno = -npheap_remove(heap, key_of(name));
-	check(!errno, "npheap_remove");
+	int err = npheap_remove(heap, key_of(name));
+
+	errno = -err;
+	check(!err || err == -ENOENT, "npheap_remove");
+	return err;
 }
 
 const struct memory memory_npheap_attach = {
@@ -119,13 +126,23 @@ const struct memory memory_npheap_attach = {
 
 /* ------------------------------------------------------------ without library */
 
-static char *map(unsigned int name, size_t size)
+static char *map_with(unsigned int name, size_t size, int flags)
 {
-	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags,
 		       heap_fd, key_of(name) * sysconf(_SC_PAGESIZE));
 
 	check(p != MAP_FAILED, NPHEAP_DEVICE);
 	return p;
+}
+
+static char *map(unsigned int name, size_t size)
+{
+	return map_with(name, size, 0);
+}
+
+static char *map_populate(unsigned int name, size_t size)
+{
+	return map_with(name, size, MAP_POPULATE);
 }
 
 static struct npheap_cmd command(unsigned long number, unsigned int name)
@@ -138,14 +155,16 @@ static struct npheap_cmd command(unsigned long number, unsigned int name)
 	return cmd;
 }
 
-static void delete_by_ioctl(unsigned int name)
+static int delete_by_ioctl(unsigned int name)
 {
 	command(NPHEAP_IOCTL_DELETE, name);
+	return 0;
 }
 
-static size_t size_by_ioctl(unsigned int name)
+static char *find_by_ioctl(unsigned int name, size_t *size, size_t wanted)
 {
-	return command(NPHEAP_IOCTL_GETSIZE, name).size;
+	*size = command(NPHEAP_IOCTL_GETSIZE, name).size;
+	return *size && (!wanted || *size == wanted) ? map(name, *size) : NULL;
 }
 
 const struct memory memory_npheap_ioctl = {
@@ -155,5 +174,14 @@ const struct memory memory_npheap_ioctl = {
 	.attach = map,
 	.detach = memory_unmap,
 	.remove = delete_by_ioctl,
-	.size = size_by_ioctl,
+	.find = find_by_ioctl,
+};
+
+const struct memory memory_npheap_populate = {
+	.name = "npheap-populate",
+	.open = heap_join,
+	.create = map_populate,
+	.attach = map_populate,
+	.detach = memory_unmap,
+	.remove = delete_by_ioctl,
 };

@@ -84,12 +84,17 @@ static void shrink(unsigned long n)
 
 /* -------------------------------------------------------------- the library */
 
-static void attach(unsigned long i)
+static void *attach(unsigned long i)
 {
 	void *p;
 
 	errno = -npheap_map(heap, spread_key(i), page, &p);
 	check(!errno, "npheap_map");
+	return p;
+}
+
+static void detach(void *p)
+{
 	npheap_unmap(p, page);
 }
 
@@ -114,6 +119,7 @@ const struct index index_npheap = {
 	.open = join,
 	.grow = grow,
 	.attach = attach,
+	.detach = detach,
 	.getsize = getsize,
 	.lock = lock,
 	.shrink = shrink,
@@ -129,12 +135,17 @@ static struct npheap_cmd command(unsigned long number, unsigned long i)
 	return cmd;
 }
 
-static void attach_by_mmap(unsigned long i)
+static void *attach_by_mmap(unsigned long i)
 {
 	char *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, dev,
 		       spread_key(i) * page);
 
 	check(p != MAP_FAILED, NPHEAP_DEVICE);
+	return p;
+}
+
+static void detach_by_munmap(void *p)
+{
 	memory_unmap(p, page);
 }
 
@@ -156,6 +167,7 @@ const struct index index_npheap_ioctl = {
 	.name = "npheap-ioctl",
 	.open = join,
 	.attach = attach_by_mmap,
+	.detach = detach_by_munmap,
 	.getsize = getsize_by_ioctl,
 	.lock = lock_by_ioctl,
 };

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* POSIX shared memory, the base that the others are compared to. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "measure.h"
 #include "compare/peers.h"
 
 static const char *path_of(unsigned int name)
 {
-	static char path[64];
+	static char path[] = "/npheap-compare-" HEX_32;
 
-	snprintf(path, sizeof(path), "/npheap-compare-%u", own_name(name));
+	hex_put(path + sizeof(path) - 1, own_name(name));
 	return path;
 }
 
-static int find(unsigned int name)
+static int find_file(unsigned int name)
 {
 	int fd = shm_open(path_of(name), O_RDWR, 0600);
 
@@ -39,6 +38,11 @@ static char *create(unsigned int name, size_t size)
 	return memory_map(create_file(name, size), size, 0);
 }
 
+static char *create_populate(unsigned int name, size_t size)
+{
+	return memory_map(create_file(name, size), size, MAP_POPULATE);
+}
+
 static void make(unsigned int first, unsigned int n, size_t size)
 {
 	for (; n--; first++)
@@ -47,29 +51,23 @@ static void make(unsigned int first, unsigned int n, size_t size)
 
 static char *attach(unsigned int name, size_t size)
 {
-	return memory_map(find(name), size, 0);
+	return memory_map(find_file(name), size, 0);
 }
 
 static char *attach_populate(unsigned int name, size_t size)
 {
-	return memory_map(find(name), size, MAP_POPULATE);
+	return memory_map(find_file(name), size, MAP_POPULATE);
 }
 
-static void remove_name(unsigned int name)
+static char *find(unsigned int name, size_t *size, size_t wanted)
 {
-	check(!shm_unlink(path_of(name)), "shm_unlink");
+	return memory_map_found(shm_open(path_of(name), O_RDWR, 0600), size,
+				wanted);
 }
 
-static size_t size_of(unsigned int name)
+static int remove_name(unsigned int name)
 {
-	int fd = shm_open(path_of(name), O_RDONLY, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return 0;
-	check(!fstat(fd, &st), "fstat");
-	close(fd);
-	return st.st_size;
+	return memory_removed(shm_unlink(path_of(name)), "shm_unlink");
 }
 
 const struct memory memory_shm = {
@@ -78,13 +76,13 @@ const struct memory memory_shm = {
 	.attach = attach,
 	.detach = memory_unmap,
 	.remove = remove_name,
-	.size = size_of,
+	.find = find,
 	.make = make,
 };
 
 const struct memory memory_shm_populate = {
 	.name = "shm-populate",
-	.create = create,
+	.create = create_populate,
 	.attach = attach_populate,
 	.detach = memory_unmap,
 	.remove = remove_name,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* System V shared memory. */
+/* System V shared memory, of small pages and of huge ones. */
+#include <errno.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
 #include "measure.h"
 #include "compare/peers.h"
+#include "compare/peers/huge_pages.h"
 
 static char *map(int id)
 {
@@ -14,9 +16,10 @@ static char *map(int id)
 	return p;
 }
 
-static int create_segment(unsigned int name, size_t size)
+static int create_segment(unsigned int name, size_t size, int flags)
 {
-	int id = shmget(own_name(name), size, IPC_CREAT | IPC_EXCL | 0600);
+	int id = shmget(own_name(name), size,
+			IPC_CREAT | IPC_EXCL | 0600 | flags);
 
 	check(id >= 0, "shmget");
 	return id;
@@ -24,16 +27,21 @@ static int create_segment(unsigned int name, size_t size)
 
 static char *create(unsigned int name, size_t size)
 {
-	return map(create_segment(name, size));
+	return map(create_segment(name, size, 0));
+}
+
+static char *create_huge(unsigned int name, size_t size)
+{
+	return map(create_segment(name, size, SHM_HUGETLB));
 }
 
 static void make(unsigned int first, unsigned int n, size_t size)
 {
 	for (; n--; first++)
-		create_segment(first, size);
+		create_segment(first, size, 0);
 }
 
-static int find(unsigned int name)
+static int find_segment(unsigned int name)
 {
 	int id = shmget(own_name(name), 0, 0600);
 
@@ -44,7 +52,7 @@ static int find(unsigned int name)
 static char *attach(unsigned int name, size_t size)
 {
 	(void)size;
-	return map(find(name));
+	return map(find_segment(name));
 }
 
 static void detach(char *p, size_t size)
@@ -53,20 +61,27 @@ static void detach(char *p, size_t size)
 	check(!shmdt(p), "shmdt");
 }
 
-static void remove_name(unsigned int name)
+static int remove_name(unsigned int name)
 {
-	check(!shmctl(find(name), IPC_RMID, NULL), "shmctl");
+	int id = shmget(own_name(name), 0, 0600);
+
+	return memory_removed(id < 0 ? id : shmctl(id, IPC_RMID, NULL),
+			      "shmctl");
 }
 
-static size_t size_of(unsigned int name)
+static char *find(unsigned int name, size_t *size, size_t wanted)
 {
 	int id = shmget(own_name(name), 0, 0600);
 	struct shmid_ds ds;
 
-	if (id < 0)
-		return 0;
+	*size = 0;
+	if (id < 0) {
+		check(errno == ENOENT, "shmget");
+		return NULL;
+	}
 	check(!shmctl(id, IPC_STAT, &ds), "shmctl");
-	return ds.shm_segsz;
+	*size = ds.shm_segsz;
+	return !wanted || *size == wanted ? map(id) : NULL;
 }
 
 const struct memory memory_sysv = {
@@ -75,6 +90,33 @@ const struct memory memory_sysv = {
 	.attach = attach,
 	.detach = detach,
 	.remove = remove_name,
-	.size = size_of,
+	.find = find,
 	.make = make,
+};
+
+/* Not everybody may have huge pages in this way. */
+static int open_huge(void)
+{
+	int err = huge_pages_reserve(), id;
+
+	if (err)
+		return err;
+	id = shmget(IPC_PRIVATE, HUGE_PAGE, IPC_CREAT | SHM_HUGETLB | 0600);
+	if (id < 0) {
+		err = -errno;
+		huge_pages_give_back();
+		return err;
+	}
+	check(!shmctl(id, IPC_RMID, NULL), "shmctl");
+	return 0;
+}
+
+const struct memory memory_sysv_huge = {
+	.name = "sysv-huge",
+	.open = open_huge,
+	.close = huge_pages_give_back,
+	.create = create_huge,
+	.attach = attach,
+	.detach = detach,
+	.remove = remove_name,
 };

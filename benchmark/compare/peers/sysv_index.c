@@ -106,11 +106,16 @@ static int find(unsigned long i)
 	return id;
 }
 
-static void attach(unsigned long i)
+static void *attach(unsigned long i)
 {
-	char *p = shmat(find(i), NULL, 0);
+	void *p = shmat(find(i), NULL, 0);
 
-	check(p != (char *)-1, "shmat");
+	check(p != (void *)-1, "shmat");
+	return p;
+}
+
+static void detach(void *p)
+{
 	check(!shmdt(p), "shmdt");
 }
 
@@ -134,6 +139,7 @@ const struct index index_sysv = {
 	.most = most,
 	.grow = grow,
 	.attach = attach,
+	.detach = detach,
 	.getsize = getsize,
 	.shrink = shrink,
 };

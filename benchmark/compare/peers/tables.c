@@ -68,3 +68,12 @@ const struct store store_sysv = {
 	.find = find,
 	.remove = remove_table,
 };
+
+const struct store store_file_mmap = {
+	.name = "file-mmap",
+	.memory = &memory_tmpfs,
+	.fill = fill,
+	.load = load,
+	.find = find,
+	.remove = remove_table,
+};

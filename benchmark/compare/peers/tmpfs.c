@@ -2,21 +2,26 @@
 /* Files on tmpfs: the system's, and one of our own mounted with huge=always. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "measure.h"
 #include "undo.h"
 #include "compare/peers.h"
 
 #define TEMPLATE "/tmp/npheap-compare.XXXXXX"
+#define FILE_NAME "/npheap-compare-file-" HEX_32
 
 static char top[] = TEMPLATE;
 static int made, mounted;
+
+/* Where files are; the number in their name is still to come. */
+static char huge_path[] = TEMPLATE FILE_NAME;
+static char plain_path[] = "/dev/shm" FILE_NAME;
 
 /* Mounted once, and until the program ends. */
 static int join(void)
@@ -25,6 +30,7 @@ static int join(void)
 		return 0;
 	if (!made++) {
 		check(!!mkdtemp(top), top);
+		memcpy(huge_path, top, strlen(top));
 		undo_mount(top);
 	}
 	/* Each table asks again where it failed. */
@@ -34,73 +40,61 @@ static int join(void)
 	return 0;
 }
 
-/* Of any directory. */
-struct path {
-	char text[64];
-};
-
-static struct path path_in(const char *directory, unsigned int name)
+/* Of any directory: @path is all but the number, and room for that. */
+static const char *path_of(char *path, unsigned int name)
 {
-	struct path path;
-
-	snprintf(path.text, sizeof(path.text), "%s/npheap-compare-file-%u",
-		 directory, name);
+	hex_put(path + strlen(path), own_name(name));
 	return path;
 }
 
-static char *create_in(const char *directory, unsigned int name, size_t size)
+static char *create_in(char *path, unsigned int name, size_t size, int flags)
 {
-	int fd = open(path_in(directory, name).text,
+	int fd = open(path_of(path, name),
 		      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	check(fd >= 0, directory);
+	check(fd >= 0, path);
 	check(!ftruncate(fd, size), "ftruncate");
-	return memory_map(fd, size, 0);
+	return memory_map(fd, size, flags);
 }
 
-static char *attach_in(const char *directory, unsigned int name, size_t size)
+static char *attach_in(char *path, unsigned int name, size_t size, int flags)
 {
-	int fd = open(path_in(directory, name).text, O_RDWR | O_CLOEXEC);
+	int fd = open(path_of(path, name), O_RDWR | O_CLOEXEC);
 
-	check(fd >= 0, directory);
-	return memory_map(fd, size, 0);
+	check(fd >= 0, path);
+	return memory_map(fd, size, flags);
 }
 
-static void remove_in(const char *directory, unsigned int name)
-{
-	check(!unlink(path_in(directory, name).text), "unlink");
-}
-
-static size_t size_in(const char *directory, unsigned int name)
-{
-	struct stat st;
-
-	return stat(path_in(directory, name).text, &st) ? 0 : st.st_size;
-}
-
-#define FILES_IN(label, directory)					\
+#define MAPPED_FILES(label, path, flags)				\
 static char *label##_create(unsigned int name, size_t size)		\
 {									\
-	return create_in(directory, name, size);			\
+	return create_in(path, name, size, flags);			\
 }									\
 									\
 static char *label##_attach(unsigned int name, size_t size)		\
 {									\
-	return attach_in(directory, name, size);			\
-}									\
-									\
-static void label##_remove(unsigned int name)				\
-{									\
-	remove_in(directory, name);					\
-}									\
-									\
-static size_t label##_size(unsigned int name)				\
-{									\
-	return size_in(directory, name);				\
+	return attach_in(path, name, size, flags);			\
 }
 
-FILES_IN(huge, top)
-FILES_IN(plain, "/dev/shm")
+MAPPED_FILES(plain, plain_path, 0)
+MAPPED_FILES(huge, huge_path, 0)
+MAPPED_FILES(populate, huge_path, MAP_POPULATE)
+
+static int huge_remove(unsigned int name)
+{
+	return memory_removed(unlink(path_of(huge_path, name)), "unlink");
+}
+
+static int plain_remove(unsigned int name)
+{
+	return memory_removed(unlink(path_of(plain_path, name)), "unlink");
+}
+
+static char *plain_find(unsigned int name, size_t *size, size_t wanted)
+{
+	return memory_map_found(open(path_of(plain_path, name),
+				     O_RDWR | O_CLOEXEC), size, wanted);
+}
 
 const struct memory memory_tmpfs_huge = {
 	.name = "tmpfs-huge",
@@ -109,7 +103,15 @@ const struct memory memory_tmpfs_huge = {
 	.attach = huge_attach,
 	.detach = memory_unmap,
 	.remove = huge_remove,
-	.size = huge_size,
+};
+
+const struct memory memory_tmpfs_huge_populate = {
+	.name = "tmpfs-huge-populate",
+	.open = join,
+	.create = populate_create,
+	.attach = populate_attach,
+	.detach = memory_unmap,
+	.remove = huge_remove,
 };
 
 const struct memory memory_tmpfs = {
@@ -118,5 +120,5 @@ const struct memory memory_tmpfs = {
 	.attach = plain_attach,
 	.detach = memory_unmap,
 	.remove = plain_remove,
-	.size = plain_size,
+	.find = plain_find,
 };

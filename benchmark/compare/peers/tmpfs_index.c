@@ -11,13 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hex.h"
 #include "measure.h"
 #include "undo.h"
 #include "compare/peers.h"
 
-#define DIGITS 8
+#define TOP "/tmp/npheap-index.XXXXXX"
 
-static char top[] = "/tmp/npheap-index.XXXXXX";
+static char top[] = TOP;
 static int mounted;
 
 static int join(unsigned long most)
@@ -37,21 +38,18 @@ static int join(unsigned long most)
 	return 0;
 }
 
-/* Not by snprintf(), which would be a good part of what is measured. */
 static const char *path_of(unsigned long i)
 {
-	static char path[sizeof(top) + 1 + DIGITS];
-	char *p = path + sizeof(top) + DIGITS;
+	static char path[] = TOP "/" HEX_32;
 
-	if (!path[0]) {
-		memcpy(path, top, sizeof(top));
-		path[sizeof(top) - 1] = '/';
-	}
-	while (p > path + sizeof(top)) {
-		*--p = "0123456789abcdef"[i & 15];
-		i >>= 4;
-	}
+	memcpy(path, top, strlen(top));
+	hex_put(path + sizeof(path) - 1, i);
 	return path;
+}
+
+static size_t page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
 }
 
 /* No size: it is not touched, and to give it one costs twice what it costs. */
@@ -61,13 +59,22 @@ static void grow(unsigned long from, unsigned long to)
 		check(!mknod(path_of(from), S_IFREG | 0600, 0), "mknod");
 }
 
-static void attach(unsigned long i)
+static void give(unsigned long i)
 {
-	size_t size = sysconf(_SC_PAGESIZE);
+	check(!truncate(path_of(i), page_size()), top);
+}
+
+static void *attach(unsigned long i)
+{
 	int fd = open(path_of(i), O_RDWR | O_CLOEXEC);
 
 	check(fd >= 0, top);
-	memory_unmap(memory_map(fd, size, 0), size);
+	return memory_map(fd, page_size(), 0);
+}
+
+static void detach(void *p)
+{
+	memory_unmap(p, page_size());
 }
 
 static void getsize(unsigned long i)
@@ -89,7 +96,9 @@ const struct index index_tmpfs = {
 	.name = "tmpfs",
 	.open = join,
 	.grow = grow,
+	.give = give,
 	.attach = attach,
+	.detach = detach,
 	.getsize = getsize,
 	.shrink = shrink,
 };

@@ -194,27 +194,23 @@ static double run_contended(struct bench *b, unsigned int n)
 }
 
 /*
- * Time is what contention is about.  Instructions on one processor only show
- * what the kernel has to do for a turn: of three sizes, and a few rounds.
+ * Of time only.  Where one processor counts instructions, a mutex falls into one of
+ * several rhythms with the scheduler's slices, and stays there: a turn is a thousand
+ * instructions in one boot, and five thousand in the next.
  */
 void locks_contended(void)
 {
-	static const unsigned int in_time[] = { 2, 4, 8, 16, 32, 64, 0 };
-	static const unsigned int in_instructions[] = { 2, 8, 64, 0 };
-	const unsigned int *size = instructions ? in_instructions : in_time;
-	struct bench how = {
-		.run = run_contended, .rounds = instructions ? 3 : 0,
-	};
-	/* In time, of so many as outlast a scheduler's slice. */
-	unsigned int all_turns = instructions ? 640 : 8000, turns;
+	struct bench how = { .run = run_contended };
+	/* So many as outlast a scheduler's slice. */
+	const unsigned int all_turns = 8000;
 	char name[32];
 
-	for (; *size; size++) {
-		how.processes = *size;
+	if (instructions)
+		return;
+	for (how.processes = 2; how.processes <= MOST; how.processes *= 2) {
 		snprintf(name, sizeof(name), "contended-%u", how.processes);
 		how.name = name;
-		turns = all_turns / how.processes;
-		how.loops = how.processes * (turns < 20 ? 20 : turns);
+		how.loops = all_turns / how.processes * how.processes;
 		lock_table(&how, locks, n_locks());
 	}
 }

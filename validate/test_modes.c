@@ -348,16 +348,20 @@ static void reader_death_frees(void **state)
 static void crowd_of_readers_gets_in_together(void **state)
 {
 	enum { CROWD = 150 };
+	long long queued, limit = now_ms() + 30000;
 	pid_t pids[CROWD], writer;
 	int i;
 
 	(void)state;
 	scene_new();
 	assert_int_equal(lock(scene->key), 0);
+	queued = heap_stat("lock_contended") + CROWD;
 	for (i = 0; i < CROWD; i++)
 		pids[i] = start(take_shared, NULL);
-	for (i = 0; i < CROWD; i++)
-		assert_true(wait_asleep(pids[i]));
+	/* Not merely asleep: one that came after the writer would wait for it. */
+	while (heap_stat("lock_contended") < queued && now_ms() < limit)
+		sleep_ms(10);
+	assert_int_equal(heap_stat("lock_contended"), queued);
 	writer = start_asleep(wait_and_report, NULL);
 	assert_int_equal(unlock(scene->key), 0);
 	gate_wait(&scene->done, CROWD);

@@ -207,15 +207,6 @@ static int stop_workers(const struct fuzz_settings *s)
 	return rc;
 }
 
-static int status_of(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		;
-	return status;
-}
-
 /* --------------------------------------------------------------- figures -- */
 
 static uint64_t sum(const _Atomic uint64_t *counts)
@@ -373,10 +364,7 @@ int main(int argc, char **argv)
 	}
 	if (!s.out)
 		s.out = ".";
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	page = sysconf(_SC_PAGESIZE);
-	dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
-	if (dev < 0)
+	if (test_open())
 		return perror(NPHEAP_DEVICE), 1;
 	if (heap_stat("objects"))
 		return complain("there are objects in the heap already");

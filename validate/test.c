@@ -115,13 +115,24 @@ static const struct CMUnitTest *chosen(const struct CMUnitTest *tests,
 	return some;
 }
 
-int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
+int test_open(void)
 {
 	page = sysconf(_SC_PAGESIZE);
 	/* What is printed must survive a crash, and never be printed twice. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
-	if (dev < 0) {
+	return dev < 0 ? -1 : 0;
+}
+
+void test_choose(int argc, char **argv)
+{
+	if (argc > 1)
+		setenv("TEST_ONLY", argv[1], 1);
+}
+
+int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+	if (test_open()) {
 		printf("Bail out! %s: %s\n", NPHEAP_DEVICE, strerror(errno));
 		return 1;
 	}
@@ -237,7 +248,7 @@ void child_failed(const char *cond, const char *file, int line)
 	_exit(99);
 }
 
-static int wait_for(pid_t pid)
+int status_of(pid_t pid)
 {
 	int status;
 
@@ -245,6 +256,14 @@ static int wait_for(pid_t pid)
 		if (errno != EINTR)
 			fail_test("waitpid: %s", strerror(errno));
 	return status;
+}
+
+int has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
+	       info.si_pid;
 }
 
 static void fail_status(int status, const char *expected, int number)
@@ -258,7 +277,7 @@ static void fail_status(int status, const char *expected, int number)
 
 void expect_exit(pid_t pid, int status)
 {
-	int got = wait_for(pid);
+	int got = status_of(pid);
 
 	if (!WIFEXITED(got) || WEXITSTATUS(got) != status)
 		fail_status(got, "exit", status);
@@ -266,7 +285,7 @@ void expect_exit(pid_t pid, int status)
 
 void expect_signal(pid_t pid, int sig)
 {
-	int got = wait_for(pid);
+	int got = status_of(pid);
 
 	if (!WIFSIGNALED(got) || WTERMSIG(got) != sig)
 		fail_status(got, "signal", sig);
@@ -280,7 +299,7 @@ void kill_and_reap(pid_t pid)
 
 int works(int (*body)(void *arg))
 {
-	return !wait_for(spawn(body, NULL));
+	return !status_of(spawn(body, NULL));
 }
 
 void expect_death(int (*body)(void *arg), void *arg, int sig)

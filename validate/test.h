@@ -44,6 +44,12 @@
 extern size_t page;
 extern int dev;
 
+/** Opens the device for a program of no table; -1 and errno where it cannot. */
+int test_open(void);
+
+/** Before test_main(): the first argument, if there is one, is TEST_ONLY. */
+void test_choose(int argc, char **argv);
+
 /**
  * Runs a program's table with TAP on standard output; the exit status.  The
  * environment's TEST_ONLY, a pattern of the shell's, chooses tests by name.
@@ -87,6 +93,12 @@ pid_t spawn(int (*body)(void *arg), void *arg);
 	((cond) ? (void)0 : child_failed(#cond, __FILE__, __LINE__))
 void child_failed(const char *cond, const char *file, int line)
 	__attribute__((noreturn));
+
+/** Waits for @pid; its status, as waitpid() has it. */
+int status_of(pid_t pid);
+
+/** Whether @pid has ended, which is still to be waited for, or is no child. */
+int has_ended(pid_t pid);
 
 /** Waits for @pid; asserts that it exited with @status. */
 void expect_exit(pid_t pid, int status);

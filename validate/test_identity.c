@@ -747,7 +747,6 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "use"))
 		return use(argc, argv);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
+	test_choose(argc, argv);
 	return test_main(tests);
 }

@@ -550,7 +550,6 @@ static const struct CMUnitTest tests[] = {
 
 int main(int argc, char **argv)
 {
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
+	test_choose(argc, argv);
 	return test_main(tests);
 }

@@ -214,15 +214,6 @@ static long notify(uint64_t key)
 	return ioctl(dev, NPHEAP_IOC_NOTIFY, &args);
 }
 
-static int has_ended(pid_t pid)
-{
-	siginfo_t info = { 0 };
-
-	assert_int_equal(waitid(P_PID, pid, &info,
-				WEXITED | WNOHANG | WNOWAIT), 0);
-	return info.si_pid == pid;
-}
-
 /* Whether it was: a child that was not asleep yet finds another event. */
 static int wake_one(uint64_t key)
 {

@@ -404,7 +404,6 @@ int main(int argc, char **argv)
 		TEST(transport_leaves_nothing_when_a_worker_dies),
 	};
 
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
+	test_choose(argc, argv);
 	return test_main(relay_tests);
 }

@@ -183,7 +183,6 @@ int main(int argc, char **argv)
 		TEST(nobody_waits_for_a_dead_one_to_sleep),
 	};
 
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
+	test_choose(argc, argv);
 	return test_main(undo_tests);
 }

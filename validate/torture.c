@@ -180,10 +180,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	page = sysconf(_SC_PAGESIZE);
-	dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
-	if (dev < 0)
+	if (test_open())
 		return perror(NPHEAP_DEVICE), 1;
 	return s.replay ? single_replay(s.replay) : run(&s);
 }

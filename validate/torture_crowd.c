@@ -574,15 +574,6 @@ static uint64_t all_operations(void)
 	return sum;
 }
 
-static int status_of(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		;
-	return status;
-}
-
 /* False where nobody goes on. */
 static bool await_operations(uint64_t count)
 {

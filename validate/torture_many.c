@@ -96,16 +96,12 @@ static int await(_Atomic uint32_t *counter, const pid_t *pids,
 {
 	long long limit = now_ms() + LIMIT_MS;
 	unsigned int i;
-	siginfo_t info;
 
 	while (*counter < many->threads) {
 		sleep_ms(50);
-		for (i = 0; i < processes; i++) {
-			info.si_pid = 0;
-			if (waitid(P_PID, pids[i], &info,
-				   WEXITED | WNOHANG | WNOWAIT) || info.si_pid)
+		for (i = 0; i < processes; i++)
+			if (has_ended(pids[i]))
 				return -1;
-		}
 		if (now_ms() > limit)
 			return -1;
 	}

@@ -105,15 +105,6 @@ static int clear_up(void *arg)
 	return 0;
 }
 
-static int status_of(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		;
-	return status;
-}
-
 /* 0 where everything was as the model says, and nothing is left. */
 static int try_sequence(const struct op *ops, size_t length)
 {

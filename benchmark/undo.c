@@ -104,7 +104,7 @@ static void put_back(const char *what)
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
 }
 
-static int is_to_be_put_back(const char *path)
+static struct step *find_file(const char *path)
 {
 	size_t i, length = strlen(path);
 
@@ -112,8 +112,8 @@ static int is_to_be_put_back(const char *path)
 		if (list->steps[i].undo == put_back &&
 		    !strncmp(list->steps[i].what, path, length) &&
 		    list->steps[i].what[length] == '=')
-			return 1;
-	return 0;
+			return &list->steps[i];
+	return NULL;
 }
 
 int undo_file(const char *path)
@@ -123,7 +123,7 @@ int undo_file(const char *path)
 	int err = 0;
 
 	/* What it was at first counts. */
-	if (is_to_be_put_back(path))
+	if (find_file(path))
 		return 0;
 	file = access(path, W_OK) ? NULL : fopen(path, "re");
 	if (!file)
@@ -137,6 +137,14 @@ int undo_file(const char *path)
 	check(snprintf(what, sizeof(what), "%s=%s", path, line) < LENGTH, path);
 	undo_later(put_back, what);
 	return 0;
+}
+
+void undo_file_now(const char *path)
+{
+	struct step *step = find_file(path);
+
+	if (step)
+		undo_now(put_back, step->what);
 }
 
 /* ------------------------------------------------------------------ mounts */

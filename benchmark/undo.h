@@ -39,6 +39,9 @@ const char *decimal(unsigned long number);
  */
 int undo_file(const char *path);
 
+/** undo_file_now() - put that file back now, if it is to be, and forget it */
+void undo_file_now(const char *path);
+
 /** undo_mount() - before something is mounted on a directory, which goes, too */
 void undo_mount(const char *path);
 

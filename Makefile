@@ -127,6 +127,7 @@ coverage:
 
 # Bugs that the tests have to notice.  A run that was stopped goes on.
 mutants: all
+	scripts/setup --mutants
 	scripts/mutants
 
 # Hours on a slow machine: half of the operations are sequences of one thread,

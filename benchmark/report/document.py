@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """RESULTS.md, of nothing but the figures and the files of facts."""
 
+import fnmatch
 import math
 import statistics
 
@@ -220,6 +221,15 @@ def whole_losses(runs):
             sum(not is_stage(table) for table in judged(runs)))
 
 
+def reasons_of(losing):
+    """Why, where it is known: a line for each pattern of cases that loses."""
+    lost = {f"{table.case.suite}/{table.case.name}" for _, _, table in losing}
+    for pattern, fact in facts.read("reasons").items():
+        if fnmatch.filter(lost, pattern):
+            yield f"- `{pattern}`: {fact['why']}"
+    yield ""
+
+
 def losses_section(runs):
     whole, of_whole = whole_losses(runs)
     stages = [loss for loss in losses(runs) if is_stage(loss[2])]
@@ -229,6 +239,7 @@ def losses_section(runs):
            "best of NP-Heap's ways:")
     yield ""
     yield from loss_table(whole)
+    yield from reasons_of(whole)
     if stages:
         yield (f"And in {len(stages)} of {len(judged(runs)) - of_whole} that are a "
                "stage of another case, where a peer may have paid in another "

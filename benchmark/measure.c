@@ -140,6 +140,14 @@ void pin_to(int place)
 	check(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
 }
 
+void run_until_waiting(void)
+{
+	struct sched_param none = { 0 };
+
+	check(stamp == now_ns || !sched_setscheduler(0, SCHED_BATCH, &none),
+	      "sched_setscheduler");
+}
+
 pid_t start(void (*body)(void *arg), void *arg, int place)
 {
 	pid_t parent = getpid();

@@ -94,6 +94,7 @@ static int join(struct relay *relay, enum role role, unsigned int worker)
 	int err;
 
 	pin_to(place_of(relay, role, worker));
+	run_until_waiting();
 	err = relay->transport->join(&relay->channel, role, worker);
 	if (err)
 		return complain(relay, "join", err);

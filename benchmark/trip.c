@@ -87,6 +87,7 @@ static int ask(void *arg, unsigned int worker)
 	int err;
 
 	pin_to(worker);
+	run_until_waiting();
 	err = join(trip, THERE, BACK);
 	for (i = 0; i < trip->job->geometry.items && !err; i++) {
 		began = stamp();
@@ -105,6 +106,7 @@ static int answer(void *arg, unsigned int worker)
 	int err;
 
 	pin_to(worker);
+	run_until_waiting();
 	err = join(trip, BACK, THERE);
 	for (i = 0; i < trip->job->geometry.items && !err; i++) {
 		err = receive(trip, THERE, i);

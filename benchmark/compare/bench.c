@@ -459,6 +459,17 @@ static void measure_in_turn(struct bench *benches, size_t n)
 	}
 }
 
+/* What is too little to be measured in one round is nothing to compare with. */
+static int divides(const double *base)
+{
+	unsigned int r;
+
+	for (r = 0; r < rounds; r++)
+		if (!base[r])
+			return 0;
+	return 1;
+}
+
 /* @i may be @n, which is bench 0 again. */
 static void print_values(struct bench *benches, size_t n, size_t i)
 {
@@ -481,7 +492,7 @@ static void print_values(struct bench *benches, size_t n, size_t i)
 	print_row(b, system, metric, of, sorted, rounds, middle);
 	if (b->result && i < n)
 		*b->result = middle;
-	if (values[0][0] && !once(benches))
+	if (!once(benches) && divides(values[0]))
 		print_row(b, system, "ratio", benches[0].system, ratio, rounds,
 			  median(ratio, rounds));
 }

@@ -29,7 +29,7 @@ static const struct amount {
 	unsigned int items;
 	int by_many;			/* also with more than one process a side */
 } amounts[] = {
-	{ 64, 1000, 1 },
+	{ 64, 4000, 1 },
 	{ 4 * KIB, 500, 0 },
 	{ 64 * KIB, 100, 0 },
 	{ 1 * MIB, 16, 0 },

@@ -140,7 +140,7 @@ int cmd_lock(int argc, char **argv)
 		{ NULL, 0, NULL, 0 }
 	};
 	struct key_lock lock = { .deadline = NPHEAP_FOREVER };
-	int c, conflict = EXIT_FAILURE;
+	int c, status, conflict = EXIT_FAILURE;
 	char **command;
 
 	/* "+": the options end at the key, others are the command's. */
@@ -174,7 +174,9 @@ int cmd_lock(int argc, char **argv)
 	lock.key = parse_key(argv[optind]);
 	command = parse_command(argv + optind + 1);
 	lock.heap = open_heap(0);
-	return lock_and_run(&lock, command, conflict);
+	status = lock_and_run(&lock, command, conflict);
+	npheap_close(lock.heap);
+	return status;
 }
 
 /* ---------------------------------------------------------------- unlock -- */

@@ -26,6 +26,8 @@ help:
 	@echo 'make check-all    the same, and first build the debug kernel'
 	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
+	@echo 'make sanitize     library, tool and tests with ASan, UBSan and TSan'
+	@echo 'make third-party  fio, stress-ng, trinity on the device (debug kernel)'
 	@echo 'make module       npheap.ko for the kernel of KDIR= (default: this one)'
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
@@ -120,6 +122,7 @@ fuzz-library:
 	mkdir -p build/fuzz-library
 	cd build/fuzz-library && $(CURDIR)/validate/libfuzzer_table \
 		-max_total_time=60
+
 # On the debug kernel; fails where a gap has no reason in validate/unreached.
 coverage:
 	scripts/setup --coverage
@@ -129,6 +132,15 @@ coverage:
 mutants: all
 	scripts/setup --mutants
 	scripts/mutants
+
+# Clean of what sanitizers find; in a guest, as the tests need the device.
+sanitize:
+	scripts/setup
+	scripts/sanitize
+
+third-party: all
+	scripts/setup --third-party
+	scripts/third-party
 
 # Hours on a slow machine: half of the operations are sequences of one thread,
 # half are a crowd's, and nobody waits for the other.
@@ -193,5 +205,5 @@ package-test:
 
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
-	check-all faults fuzz fuzz-library torture install modules_install \
-	uninstall deb sign package-test clean lint coverage mutants
+	check-all faults fuzz fuzz-library sanitize third-party torture install \
+	modules_install uninstall deb sign package-test clean lint coverage mutants

@@ -621,12 +621,20 @@ size_t log_lines_of_npheap(void)
 	return lines;
 }
 
+/* AddressSanitizer asks for the signal stack whenever a process ends. */
+#ifdef __SANITIZE_ADDRESS__
+#define CALL_AT_EXIT SYS_sigaltstack
+#else
+#define CALL_AT_EXIT SYS_exit_group
+#endif
+
 int forbid_system_calls(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CALL_AT_EXIT, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

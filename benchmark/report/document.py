@@ -95,9 +95,9 @@ def goal_line(outcome):
             labels.rounds_label(outcome.ends, outcome.figure.runs)]
 
 
-def verdicts_line(outcomes):
+def verdicts_line(outcomes, when):
     verdicts = [outcome.verdict for outcome in outcomes]
-    return (f"{verdicts.count('met')} of {len(verdicts)}, "
+    return (f"{verdicts.count('met')} of {len(verdicts)} stated {when} are met, "
             f"{verdicts.count('**missed**')} missed, "
             f"{verdicts.count('not measured')} not measured")
 
@@ -109,9 +109,9 @@ def goals_section(outcomes):
     others = [o for o in outcomes if o.goal.stated != "in advance"]
     yield "## Goals"
     yield ""
-    yield (f"Met of what was stated in advance: {verdicts_line(advance)}. Of "
-           f"what was stated later: {verdicts_line(others)}. A goal counts once "
-           "for each run. Reached is the figure, divided by the one beside it "
+    yield (f"{verdicts_line(advance, 'in advance')}; "
+           f"{verdicts_line(others, 'elsewhere')}. A goal counts once for each run. "
+           "Reached is the figure, divided by the one beside it "
            "where there is one, and the range is that of the figure's rounds, "
            "divided by the same; how many they are stands behind it. "
            "[goals.csv](goals.csv) has the bounds.")
@@ -140,7 +140,7 @@ def loss_line(ratio, run, table):
     return [case_name(table), labels.case_label(table.case), run.name,
             ours[1], peer[1], labels.ratio_label(ratio),
             labels.rounds_label(facts.spread(table, ours[1], peer[0]),
-                         table.cost_row(ours[1]).runs),
+                                table.cost_row(ours[1]).runs),
             labels.percent(off) if off is not None else "-",
             "within the noise" if facts.within_noise(table) else ""]
 
@@ -252,29 +252,33 @@ def summary(run, tables):
         yield from lines
 
 
-def ratio_cell(table, system, peer):
-    """Of what the clock says also the range of the rounds."""
+def ratio_cell(table, system, peer, counted=True):
+    """Of what the clock says also the range of the rounds, COUNTED or not."""
     text = labels.ratio_label(facts.times(table, table.cost(system), peer[0]))
     ends = facts.spread(table, system, peer[0])
     if table.told_by != "ratio" or ends[0] == ends[1]:
         return text
-    return f"{text} ({labels.range_label(ends)})"
+    rounds = f" of {table.cost_row(system).runs}" if counted else ""
+    return f"{text} ({labels.range_label(ends)}{rounds})"
 
 
-def cost_cell(table, system):
-    value = table.value(system) if table else None
-    if value is None:
-        return "-"
-    peer = facts.best_peer(table)
-    ratio = ratio_cell(table, system, peer) if peer else "-"
-    if table.metric == "time":
-        text = ratio
-    elif not peer:
-        text = labels.number(value)
-    else:
-        text = f"{labels.number(value)} · {ratio}"
-    return labels.bold(text, peer and facts.is_ours(system) and facts.is_won(
-        table, facts.times(table, table.cost(system), peer[0])))
+def cost_cell(counted):
+    def cell(table, system):
+        value = table.value(system) if table else None
+        if value is None:
+            return "-"
+        peer = facts.best_peer(table)
+        ratio = ratio_cell(table, system, peer, counted) if peer else "-"
+        if table.metric == "time":
+            text = ratio
+        elif not peer:
+            text = labels.number(value)
+        else:
+            text = f"{labels.number(value)} · {ratio}"
+        won = peer and facts.is_ours(system) and facts.is_won(
+            table, facts.times(table, table.cost(system), peer[0]))
+        return labels.bold(text, won)
+    return cell
 
 
 COUNTS = ("system-calls", "page-faults", "payload-copied")
@@ -342,13 +346,16 @@ def is_told(run, table):
 
 def all_systems(run, tables):
     what = "ratio to the best peer"
+    rounds = facts.rounds_of(tables)
     if run.mode != "time":
         what = f"figure · {what}"
-    elif any(t.told_by == "ratio" for t in tables):
-        what += f" (its range in {facts.rounds_of(tables)} rounds)"
+    elif len(rounds) == 1:
+        what += f" (its range in {rounds[0]} rounds)"
+    elif rounds:
+        what += " (its range, of how many rounds)"
     yield from details(f"{run.name}: all systems, {what}",
                        [main_metric(tables) + ".", "",
-                        *full_table(tables, cost_cell)])
+                        *full_table(tables, cost_cell(len(rounds) > 1))])
 
 
 def suite_of_run(run, suite):

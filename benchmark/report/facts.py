@@ -100,9 +100,8 @@ def spread(table, system, other):
 
 
 def rounds_of(tables):
-    """Of how many rounds the ranges are: "3 to 15"."""
-    rounds = [t.first.runs for t in tables if t.told_by == "ratio"]
-    return " to ".join(str(n) for n in sorted({min(rounds), max(rounds)}))
+    """How many rounds the ratios are of: [3, 15], say."""
+    return sorted({t.first.runs for t in tables if t.told_by == "ratio"})
 
 
 def apart(first, second):

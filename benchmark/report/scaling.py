@@ -60,7 +60,7 @@ def section(run, tables):
     shown = [one for one in found if one.case != MACHINE]
     if not shown:
         return
-    rounds = facts.rounds_of(tables)
+    rounds = " to ".join(str(n) for n in facts.rounds_of(tables))
     yield (f"Throughput with more processes to that with one, and its range in "
            f"{rounds} rounds; {run.name}. A value is of what the machine itself "
            "gives to processes that share nothing, which stands beside it. The "

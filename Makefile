@@ -74,7 +74,7 @@ demo:
 
 # The kernel that is measured on, a name of scripts/kernel.
 KERNEL ?= 6.1
-BENCH = scripts/setup && $(MAKE) benchmarks && scripts/bench
+BENCH = scripts/setup --benchmark && $(MAKE) benchmarks && scripts/bench
 
 bench-instructions:
 	$(BENCH) --instructions --kernel $(KERNEL)

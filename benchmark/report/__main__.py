@@ -10,6 +10,7 @@ import sys
 import document
 import gate
 import goals
+import labels
 import plots
 import readme
 import rows
@@ -21,11 +22,15 @@ def make(results, to, page):
     runs = rows.read_runs(results)
     if not runs:
         raise rows.Bad(f"{results}: no results")
+    if not plots.can_draw():
+        if page:
+            raise rows.Bad("gnuplot is missing, so no plots: run scripts/setup")
+        print("report: no plots, as gnuplot is missing", file=sys.stderr)
     text = "\n".join(document.document(runs, goals.read(GOALS))) + "\n"
     new = to / "RESULTS.md.new"
     new.write_text(text, encoding="utf-8")
     new.rename(to / "RESULTS.md")
-    plots.draw_all(runs, to, document.case_label)
+    plots.draw_all(runs, to, labels.case_label)
     if page:
         readme.write(page, runs)
 

@@ -2,20 +2,22 @@
 """RESULTS.md, of nothing but the figures and the files of facts."""
 
 import fnmatch
-import math
 import statistics
 
 import facts
 import goals
+import labels
 import plots
+import scaling
 
 HEAD = """\
 # Results
 
 NP-Heap beside what a user would pick instead, on the same work, in the same
 boot. This file is made by `make bench-results` from the figures in
-[results/](results), and no figure in it is typed by hand. A ratio compares with
-the best peer of the same case: **below 1, NP-Heap needs less**.
+[results/](results), and no figure in its tables is typed by hand. A ratio
+compares with the best peer of the same case: **bold is below 1, where NP-Heap
+needs less by more than the noise** (below).
 """
 
 REPEAT = """\
@@ -34,74 +36,11 @@ do, not how long a real processor takes for it, and differ from round to round b
 what the kernel does of its own accord (see the noise above). A figure is the
 median of its rounds, in which all systems of a table take turns. Wall time is
 of emulated processors, too: only the ratio of two systems that were measured in
-turns means something, and that no finer than the noise above. `benchmark/compare` ends
+turns means something, and that no finer than the noise above. The range beside
+it is of the rounds: the least and the most that NP-Heap, or the system of the
+line, took in one, divided by the median of the other. `benchmark/compare` ends
 without a figure where any system's result is wrong.
 """
-
-UNITS = {
-    "bytes": ((30, "GiB"), (20, "MiB"), (10, "KiB")),
-}
-
-
-def size_label(size, unit):
-    for shift, name in UNITS.get(unit, ()):
-        if size >= 1 << shift:
-            return f"{size / (1 << shift):g} {name}"
-    if unit == "bytes":
-        return f"{size} B"
-    return f"{size:,} {unit}".strip()
-
-
-def case_label(case):
-    """Size and processes, as far as they say something."""
-    parts = []
-    if case.size:
-        parts.append(size_label(case.size,
-                                facts.of("suites", case.suite, "size")))
-    if case.processes > 1:
-        parts.append(f"{case.processes} processes")
-    return ", ".join(parts) or "-"
-
-
-def number(value):
-    """Three digits: 12, 1.23 k, 45.6 M."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g} {letter}" if value < 999.5 * limit \
-                else f"{value / limit:.0f} {letter}"
-    return f"{value:.3g}"
-
-
-def ratio_label(ratio):
-    if ratio is None:
-        return "-"
-    if math.isinf(ratio):
-        return "∞"
-    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.2g}" \
-        if ratio < 0.1 else f"{ratio:.3g}"
-
-
-def bold(text, really=True):
-    return f"**{text}**" if really and text != "-" else text
-
-
-def table_lines(head, body, text=1):
-    """A table whose first columns are TEXT, and the others figures."""
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * text + "---:|" * (len(head) - text)
-    for line in body:
-        yield "| " + " | ".join(line) + " |"
-    yield ""
-
-
-def filled(head, body):
-    """Without the lines and columns that have nothing in them but a name."""
-    body = [line for line in body if any(cell != "-" for cell in line[1:])]
-    keep = [i for i in range(len(head))
-            if not i or any(line[i] != "-" for line in body)]
-    if body:
-        yield from table_lines([head[i] for i in keep],
-                               [[line[i] for i in keep] for line in body])
 
 
 # ------------------------------------------------------------------ the runs
@@ -110,27 +49,24 @@ def runs_section(runs):
     yield "## What was measured"
     yield ""
     heads = ("kernel", "cpu", "processors", "version")
-    yield from table_lines(["run", *heads],
-                           [[run.name, *map(run.head, heads)] for run in runs],
-                           text=5)
+    yield from labels.table_lines(
+        ["run", *heads],
+        [[run.name, *map(run.head, heads)] for run in runs], text=5)
     left_out = [f"- {run.name}: `{system}`: {why}"
                 for run in runs for system, why in run.left_out.items()]
-    yield "Left out, as the machine does not have it:" if left_out else \
-        "No system was left out."
+    yield ("Left out, for a limit of the kernel or of the guest's memory, or as "
+           "a host does not have it or the user may not use it:"
+           if left_out else "No system was left out.")
     yield ""
     if left_out:
         yield from left_out + [""]
 
 
-def percent(value):
-    return f"{100 * value:.2g} %"
-
-
 def noise_section(runs):
     yield "## Noise"
     yield ""
-    yield ("The first system of each table is measured twice. So far apart were "
-           "the two:")
+    yield ("A system of each table, or more than one, is measured twice. So far "
+           "apart were the two; of more than one the worst counts:")
     yield ""
     body = []
     for run in runs:
@@ -139,43 +75,50 @@ def noise_section(runs):
             found = sorted(n for n in found if n is not None)
             if found:
                 body.append([run.name, suite, str(len(found)),
-                             percent(statistics.median(found)),
-                             percent(found[-1])])
-    yield from table_lines(["run", "suite", "tables", "median", "worst"], body,
-                           text=2)
+                             labels.percent(statistics.median(found)),
+                             labels.percent(found[-1])])
+    yield from labels.table_lines(
+        ["run", "suite", "tables", "median", "worst"], body, text=2)
 
 
 # ----------------------------------------------------------------- the goals
-
-def figure_label(figure):
-    return f"{number(figure[0])} {figure[1]}" if figure else "-"
-
 
 def goal_line(outcome):
     goal = outcome.goal
     reached = outcome.reached
     return [outcome.verdict, goal.goal, goal.stated, outcome.run or goal.run,
-            figure_label(outcome.figure),
-            figure_label(outcome.of) if goal.of else "",
+            labels.row_label(outcome.figure),
+            labels.row_label(outcome.of) if goal.of else "",
             goal.bound.replace(">=", "≥").replace("<=", "≤"),
-            "-" if reached is None else f"{reached:.3g}"]
+            "-" if reached is None else labels.digits(reached, 3),
+            "-" if reached is None else
+            labels.rounds_label(outcome.ends, outcome.figure.runs)]
+
+
+def verdicts_line(outcomes, when):
+    verdicts = [outcome.verdict for outcome in outcomes]
+    return (f"{verdicts.count('met')} of {len(verdicts)} stated {when} are met, "
+            f"{verdicts.count('**missed**')} missed, "
+            f"{verdicts.count('not measured')} not measured")
 
 
 def goals_section(outcomes):
     order = ["**missed**", "met", "not measured"]
     outcomes = sorted(outcomes, key=lambda o: order.index(o.verdict))
-    verdicts = [outcome.verdict for outcome in outcomes]
+    advance = [o for o in outcomes if o.goal.stated == "in advance"]
+    others = [o for o in outcomes if o.goal.stated != "in advance"]
     yield "## Goals"
     yield ""
-    yield (f"{verdicts.count('met')} met, {verdicts.count('**missed**')} missed, "
-           f"{verdicts.count('not measured')} not measured, of "
-           f"{len(verdicts)}. Reached is the figure, divided by the one beside "
-           "it where there is one; [goals.csv](goals.csv) has the bounds.")
+    yield (f"{verdicts_line(advance, 'in advance')}; "
+           f"{verdicts_line(others, 'elsewhere')}. A goal counts once for each run. "
+           "Reached is the figure, divided by the one beside it "
+           "where there is one, and the range is that of the figure's rounds, "
+           "divided by the same; how many they are stands behind it. "
+           "[goals.csv](goals.csv) has the bounds.")
     yield ""
-    yield from table_lines(["", "goal", "stated", "run", "figure",
-                            "beside", "bound", "reached"],
-                           [goal_line(outcome) for outcome in outcomes],
-                           text=4)
+    yield from labels.table_lines(
+        ["", "goal", "stated", "run", "figure", "beside", "bound", "reached",
+         "range"], [goal_line(outcome) for outcome in outcomes], text=4)
 
 
 # ---------------------------------------------------------------- the losses
@@ -193,11 +136,17 @@ def losses(runs):
 
 def loss_line(ratio, run, table):
     off = facts.noise(table)
-    within = off is not None and ratio - 1 <= off
-    return [f"{table.case.suite}/{table.case.name}", case_label(table.case),
-            run.name, facts.best_ours(table)[1], facts.best_peer(table)[1],
-            ratio_label(ratio), percent(off) if off is not None else "-",
-            "within the noise" if within else ""]
+    ours, peer = facts.best_ours(table), facts.best_peer(table)
+    return [case_name(table), labels.case_label(table.case), run.name,
+            ours[1], peer[1], labels.ratio_label(ratio),
+            labels.rounds_label(facts.spread(table, ours[1], peer[0]),
+                                table.cost_row(ours[1]).runs),
+            labels.percent(off) if off is not None else "-",
+            "within the noise" if facts.within_noise(table) else ""]
+
+
+def case_name(table):
+    return f"{table.case.suite}/{table.case.name}"
 
 
 def is_stage(table):
@@ -205,45 +154,62 @@ def is_stage(table):
 
 
 def loss_table(found):
-    yield from table_lines(["case", "size", "run", "best of NP-Heap",
-                            "best peer", "ratio", "noise", ""],
-                           [loss_line(*loss) for loss in found], text=5)
+    yield from labels.table_lines(
+        ["case", "size", "run", "best of NP-Heap", "best peer", "ratio",
+         "range", "noise", ""], [loss_line(*loss) for loss in found], text=5)
 
 
-def judged(runs):
+def judged(runs, stages=False):
+    """The tables with NP-Heap and a peer that are, or are not, a stage."""
     return [table for run in runs for table in run.tables.values()
-            if facts.against_peer(table) is not None]
+            if facts.against_peer(table) is not None
+            and is_stage(table) == stages]
 
 
-def whole_losses(runs):
-    """The losses that are no stage of a case, and of how many cases."""
-    return ([loss for loss in losses(runs) if not is_stage(loss[2])],
-            sum(not is_stage(table) for table in judged(runs)))
+def tally(runs, stages=False):
+    """How many cases are lost, of how many, in each run."""
+    found = losses(runs)
+    parts = []
+    for run in runs:
+        lost = [table for _, where, table in found
+                if where is run and is_stage(table) == stages]
+        within = sum(map(facts.within_noise, lost))
+        parts.append(f"{len(lost)} of {len(judged([run], stages))} cases of "
+                     f"{run.name}" + (f" ({within} within the noise)"
+                                      if within else ""))
+    return ", ".join(parts)
 
 
 def reasons_of(losing):
     """Why, where it is known: a line for each pattern of cases that loses."""
-    lost = {f"{table.case.suite}/{table.case.name}" for _, _, table in losing}
+    lost = {case_name(table) for _, _, table in losing}
+    unknown = {case_name(table) for _, _, table in losing
+               if not facts.within_noise(table)}
     for pattern, fact in facts.read("reasons").items():
         if fnmatch.filter(lost, pattern):
             yield f"- `{pattern}`: {fact['why']}"
+        unknown.difference_update(fnmatch.filter(unknown, pattern))
+    if unknown:
+        yield ""
+        names_of = ", ".join(f"`{name}`" for name in sorted(unknown))
+        yield f"No reason is known for: {names_of}."
     yield ""
 
 
 def losses_section(runs):
-    whole, of_whole = whole_losses(runs)
+    whole = [loss for loss in losses(runs) if not is_stage(loss[2])]
     stages = [loss for loss in losses(runs) if is_stage(loss[2])]
     yield "## Where NP-Heap loses"
     yield ""
-    yield (f"In {len(whole)} of {of_whole} cases the best peer is ahead of the "
-           "best of NP-Heap's ways:")
+    yield (f"In {tally(runs)} the best peer is ahead of the best of NP-Heap's "
+           "ways. How many rounds the range is of stands behind it:")
     yield ""
     yield from loss_table(whole)
     yield from reasons_of(whole)
     if stages:
-        yield (f"And in {len(stages)} of {len(judged(runs)) - of_whole} that are a "
-               "stage of another case, where a peer may have paid in another "
-               "stage (MAP_POPULATE touches as it attaches):")
+        yield (f"A stage of another case is lost in {tally(runs, stages=True)}; "
+               "there a peer may have paid in another stage (MAP_POPULATE "
+               "touches as it attaches):")
         yield ""
         yield from loss_table(stages)
 
@@ -269,50 +235,69 @@ def summary_cell(table):
     ratio = facts.against_peer(table) if table else None
     if ratio is None:
         return "-"
-    return (f"{bold(ratio_label(ratio), ratio < 1)} "
-            f"{facts.best_peer(table)[1]}")
+    text = labels.bold(labels.ratio_label(ratio), facts.is_won(table, ratio))
+    return f"{text} {facts.best_peer(table)[1]}"
 
 
 def summary(run, tables):
     """The best of NP-Heap beside the best peer, a line for each case."""
     across = columns(tables)
-    lines = list(filled(["case"] + [case_label(c) for c in across],
-                        [[name] + [summary_cell(find(tables, name, c))
-                                   for c in across]
-                         for name in names(tables)]))
+    lines = list(labels.filled(["case"] + [labels.case_label(c) for c in across],
+                               [[name] + [summary_cell(find(tables, name, c))
+                                          for c in across]
+                                for name in names(tables)]))
     if lines:
         yield f"Best of NP-Heap to the best peer, which is named; {run.name}:"
         yield ""
         yield from lines
 
 
-def cost_cell(table, system):
-    cost = table.cost(system) if table and system in table.systems else None
-    if cost is None:
-        return "-"
-    peer = facts.best_peer(table)
-    ratio = ratio_label(facts.times(table, cost, peer[0])) if peer else "-"
-    if table.metric == "time":
-        text = ratio
-    elif not peer:
-        text = f"{number(cost)}"
-    else:
-        text = f"{number(cost)} · {ratio}"
-    return bold(text, facts.is_ours(system))
+def ratio_cell(table, system, peer, counted=True):
+    """Of what the clock says also the range of the rounds, COUNTED or not."""
+    text = labels.ratio_label(facts.times(table, table.cost(system), peer[0]))
+    ends = facts.spread(table, system, peer[0])
+    if table.told_by != "ratio" or ends[0] == ends[1]:
+        return text
+    rounds = f" of {table.cost_row(system).runs}" if counted else ""
+    return f"{text} ({labels.range_label(ends)}{rounds})"
+
+
+def cost_cell(counted):
+    def cell(table, system):
+        value = table.value(system) if table else None
+        if value is None:
+            return "-"
+        peer = facts.best_peer(table)
+        ratio = ratio_cell(table, system, peer, counted) if peer else "-"
+        if table.metric == "time":
+            text = ratio
+        elif not peer:
+            text = labels.number(value)
+        else:
+            text = f"{labels.number(value)} · {ratio}"
+        won = peer and facts.is_ours(system) and facts.is_won(
+            table, facts.times(table, table.cost(system), peer[0]))
+        return labels.bold(text, won)
+    return cell
 
 
 COUNTS = ("system-calls", "page-faults", "payload-copied")
+COUNTS_LEGEND = (
+    "For one operation, of all processes together: system calls, page faults, and "
+    "bytes of payload that pipes, sockets, queues and eventfds copied. Where the "
+    "third is missing, nothing counted them. A difference below 0 is printed as 0.")
 PERCENTILES = ("p50", "p90", "p99")
 
 
-def counts_cell(metrics):
+def counts_cell(metrics, unit):
     def cell(table, system):
         values = [table.value(system, metric) if table else None
                   for metric in metrics]
         if all(value is None for value in values):
             return "-"
-        text = " · ".join("-" if v is None else number(v) for v in values)
-        return bold(text.removesuffix(" · -"), facts.is_ours(system))
+        text = " · ".join("-" if v is None else labels.number(v)
+                          for v in values)
+        return f"{text.removesuffix(' · -')} {unit}".strip()
     return cell
 
 
@@ -327,9 +312,10 @@ def full_table(tables, cell):
     for name in names(tables):
         mine = [t for t in tables if t.case.name == name]
         for system in systems_of(mine):
-            body.append([f"{name}: {bold(system, facts.is_ours(system))}"]
+            body.append([f"{name}: {labels.bold(system, facts.is_ours(system))}"]
                         + [cell(find(mine, name, c), system) for c in across])
-    yield from filled(["case: system"] + [case_label(c) for c in across], body)
+    yield from labels.filled(
+        ["case: system"] + [labels.case_label(c) for c in across], body)
 
 
 def details(title, lines):
@@ -340,10 +326,11 @@ def details(title, lines):
     yield ""
 
 
-def counts(title, tables, metrics):
+def counts(title, tables, metrics, what, unit=""):
     having = [t for t in tables if any(m in metrics for _, m in t.rows)]
     if having:
-        yield from details(title, full_table(having, counts_cell(metrics)))
+        yield from details(title, [
+            what, "", *full_table(having, counts_cell(metrics, unit))])
 
 
 def main_metric(tables):
@@ -352,27 +339,46 @@ def main_metric(tables):
                      for m in metrics)
 
 
-def suite_of_run(run, suite):
-    tables = run.of_suite(suite)
-    yield from summary(run, tables)
-    what = "ratio to the best peer" if run.mode == "time" else \
-        "figure · ratio to the best peer"
+def is_told(run, table):
+    """Growth in time is not: its two figures were not measured in turns."""
+    return run.mode != "time" or table.metric != "to-1000"
+
+
+def all_systems(run, tables):
+    what = "ratio to the best peer"
+    rounds = facts.rounds_of(tables)
+    if run.mode != "time":
+        what = f"figure · {what}"
+    elif len(rounds) == 1:
+        what += f" (its range in {rounds[0]} rounds)"
+    elif rounds:
+        what += " (its range, of how many rounds)"
     yield from details(f"{run.name}: all systems, {what}",
                        [main_metric(tables) + ".", "",
-                        *full_table(tables, cost_cell)])
+                        *full_table(tables, cost_cell(len(rounds) > 1))])
+
+
+def suite_of_run(run, suite):
+    tables = [table for table in run.of_suite(suite) if is_told(run, table)]
+    yield from summary(run, tables)
+    yield from scaling.section(run, tables)
+    yield from all_systems(run, tables)
     yield from counts(f"{run.name}: system calls · page faults · "
                       "payload copied",
-                      tables, COUNTS)
-    main = "time" if run.mode == "time" else "instructions"
+                      tables, COUNTS, COUNTS_LEGEND)
+    main, unit = ("time", "ns") if run.mode == "time" else \
+        ("instructions", "instr")
     yield from counts(f"{run.name}: {main}, of 100 the 50th · 90th · 99th",
-                      tables, [f"{main}-{p}" for p in PERCENTILES])
+                      tables, [f"{main}-{p}" for p in PERCENTILES],
+                      "Where there are too few for the 99th, it is left out.",
+                      unit)
 
 
 def systems_list(systems):
     for system in systems:
         what = facts.of("systems", system, "what")
         if what:
-            yield f"- {bold(system, facts.is_ours(system))}: {what}"
+            yield f"- {labels.bold(system, facts.is_ours(system))}: {what}"
     yield ""
 
 
@@ -383,11 +389,12 @@ def suite_section(runs, suite):
     what = facts.of("suites", suite, "what")
     if what:
         yield from (what, "")
-    if plots.is_drawn(having[:1], suite):
-        yield (f"![{suite}: each system beside the best peer]"
-               f"({plots.file_of(suite)})")
-        yield ""
     for run in having:
+        if plots.is_drawn([run], suite):
+            name = plots.suite_name(run, suite)
+            yield (f"![{suite}, {run.name}: each system beside the best peer]"
+                   f"({plots.file_of(name)})")
+            yield ""
         yield from suite_of_run(run, suite)
     yield from systems_list(dict.fromkeys(
         s for run in having for s in systems_of(run.of_suite(suite))))

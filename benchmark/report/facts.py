@@ -7,6 +7,8 @@ import functools
 import math
 import pathlib
 
+import rows
+
 HERE = pathlib.Path(__file__).parent
 
 
@@ -25,8 +27,11 @@ def of(name, key, column, default=""):
 
 def kind_of(system):
     """'ours', 'peer', or 'reference', which does not do the same work."""
-    guess = "ours" if system.startswith("npheap") else "peer"
-    return of("systems", system, "kind", guess)
+    guess = "ours" if system.startswith("npheap") else ""
+    kind = of("systems", system, "kind", guess)
+    if not kind:
+        raise rows.Bad(f"systems.csv does not say what '{system}' is")
+    return kind
 
 
 def is_ours(system):
@@ -88,11 +93,41 @@ def against_peer(table):
     return times(table, ours[0], peer[0]) if ours and peer else None
 
 
+def spread(table, system, other):
+    """The least and the most that SYSTEM was of OTHER in a round."""
+    row = table.cost_row(system)
+    return sorted(times(table, end, other) for end in (row.low, row.high))
+
+
+def rounds_of(tables):
+    """How many rounds the ratios are of: [3, 15], say."""
+    return sorted({t.first.runs for t in tables if t.told_by == "ratio"})
+
+
+def apart(first, second):
+    return abs(second.value / first.value - 1)
+
+
 def noise(table):
-    """How far the same thing, measured twice, was apart: 0.01 is one percent."""
-    again = table.again
-    if again and table.metric == "time":
-        return abs(table.value(again.system, "ratio") - 1)
-    if not again or not table.value(table.base):
-        return None
-    return abs(again.value / table.value(table.base) - 1)
+    """
+    How far the same thing, measured twice, was apart, of the worst system: 0.01
+    is one percent.  Where it was not measured twice it was with one process.
+    """
+    found = [apart(*pair) for pair in table.measured_twice if pair[0].value]
+    if not found and table.alone:
+        return noise(table.alone)
+    return max(found, default=None)
+
+
+def within_noise(table, ratio=None):
+    """Whether NP-Heap and a peer, by default the best, differ by no more."""
+    ratio = against_peer(table) if ratio is None else ratio
+    off = noise(table)
+    if ratio is None or off is None or not 0 < ratio < math.inf:
+        return False
+    return max(ratio, 1 / ratio) - 1 <= off
+
+
+def is_won(table, ratio):
+    """Whether NP-Heap is ahead by RATIO, and by more than the noise."""
+    return ratio < 1 and not within_noise(table, ratio)

@@ -32,16 +32,23 @@ class Goal:
 class Outcome:
     goal: Goal
     run: str            # "" if nothing fits
-    figure: tuple = None    # (value, system)
-    of: tuple = None
+    figure: rows.Row = None
+    of: rows.Row = None
+
+    def _beside(self, value):
+        """VALUE, divided by what stands beside it."""
+        if not self.goal.of:
+            return value
+        return value / self.of.value if self.of and self.of.value else None
 
     @property
     def reached(self):
-        if not self.figure:
-            return None
-        if not self.goal.of:
-            return self.figure[0]
-        return self.figure[0] / self.of[0] if self.of and self.of[0] else None
+        return self._beside(self.figure.value) if self.figure else None
+
+    @property
+    def ends(self):
+        """What was reached in the least and the most of the rounds."""
+        return [self._beside(self.figure.low), self._beside(self.figure.high)]
 
     @property
     def verdict(self):
@@ -75,7 +82,7 @@ def parse(spec):
 
 
 def find(run, spec):
-    """(value, system) of a figure, or None."""
+    """The row of a figure, or None."""
     case, pattern, metric = parse(spec)
     table = run.tables.get(case)
     if not table:
@@ -84,10 +91,10 @@ def find(run, spec):
         systems = filter(facts.is_peer, table.systems)
     else:
         systems = fnmatch.filter(table.systems, pattern)
-    values = [(table.value(system, metric), system) for system in systems
-              if table.value(system, metric) is not None]
+    found = [table.rows[system, metric] for system in systems
+             if (system, metric) in table.rows]
     pick = max if facts.better(metric) == "more" else min
-    return pick(values, key=lambda pair: pair[0], default=None)
+    return pick(found, key=lambda row: row.value, default=None)
 
 
 def outcomes(goals, runs):

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 
 import facts
-import rows
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 OURS = "#0072B2"
@@ -161,20 +160,26 @@ def overview_plot(runs):
     return plot
 
 
+def can_draw():
+    return bool(shutil.which("gnuplot"))
+
+
+def suite_name(run, suite):
+    return f"{suite}-{run.name}"
+
+
 def is_drawn(runs, suite=None):
     """Whether there is anything to plot, of a suite or at all."""
-    return any(is_plotted(table) for run in runs
-               for table in run.tables.values()
-               if suite in (None, table.case.suite))
+    return can_draw() and any(
+        is_plotted(table) for run in runs for table in run.tables.values()
+        if suite in (None, table.case.suite))
 
 
 def draw_all(runs, directory, size_label):
-    if not shutil.which("gnuplot"):
-        raise rows.Bad("gnuplot is missing, so no plots: run scripts/setup")
     if is_drawn(runs):
         overview_plot(runs).draw(directory, "overview")
-    for suite in dict.fromkeys(s for run in runs for s in run.suites):
-        run = next(run for run in runs if suite in run.suites)
-        if not is_drawn([run], suite):
-            continue
-        suite_plot(run, suite, size_label).draw(directory, suite)
+    for run in runs:
+        for suite in run.suites:
+            if is_drawn([run], suite):
+                suite_plot(run, suite, size_label).draw(
+                    directory, suite_name(run, suite))

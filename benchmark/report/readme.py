@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""README's table: the figures that readme.csv names, of one run."""
+"""README's table: the figures that readme.csv names, each of a run."""
 
 import fnmatch
 
 import document
 import facts
+import labels
 import rows
 
 BEGIN = "<!-- made by make bench-results -->\n"
 END = "<!-- end of what it made -->\n"
-RUN = "instructions-6.1"
 
 
 def best_of(table, pattern):
@@ -18,7 +18,10 @@ def best_of(table, pattern):
                       fnmatch.fnmatchcase(system, pattern or "*"))
 
 
-def line_of(fact, table):
+def line_of(fact, run):
+    tables = {str(case): table
+              for case, table in (run.tables if run else {}).items()}
+    table = tables.get(fact["case"])
     if not table:
         return [fact["what"], "not measured", "", ""]
     ours, peer = facts.best_ours(table), best_of(table, fact["peer"])
@@ -26,28 +29,27 @@ def line_of(fact, table):
         raise rows.Bad(f"readme.csv: {table.case} has no '{fact['peer']}', "
                        "or no npheap")
     ratio = facts.times(table, ours[0], peer[0])
-    return [fact["what"], document.figure_label(ours),
-            document.figure_label(peer),
-            document.bold(document.ratio_label(ratio), ratio < 1)]
+    return [fact["what"], labels.figure_label(ours),
+            labels.figure_label(peer),
+            labels.bold(document.ratio_cell(table, ours[1], peer),
+                        facts.is_won(table, ratio))]
 
 
 def rest(runs):
     """What RESULTS.md has besides."""
     tables = [table for run in runs for table in run.tables.values()]
-    peers = {s for table in tables for s in table.systems if facts.is_peer(s)}
-    lost, of = document.whole_losses(runs)
-    yield (f"[All results](benchmark/RESULTS.md) have {len(peers)} peers, of "
-           f"{', '.join(run.name for run in runs)}; in {len(lost)} of {of} "
-           "cases the best of them is ahead of NP-Heap, and they are listed.")
+    peers = {s.removesuffix("-populate")
+             for table in tables for s in table.systems if facts.is_peer(s)}
+    yield (f"[All results](benchmark/RESULTS.md) have {len(peers)} peers. The "
+           f"best of them is ahead of NP-Heap in {document.tally(runs)}; they "
+           "are listed there.")
 
 
 def lines(runs):
-    run = next((run for run in runs if run.name == RUN), None)
-    tables = {str(case): table
-              for case, table in (run.tables if run else {}).items()}
-    yield from document.table_lines(
+    by_name = {run.name: run for run in runs}
+    yield from labels.table_lines(
         ["instructions", "NP-Heap", "beside", "ratio"],
-        [line_of(fact, tables.get(fact["case"]))
+        [line_of(fact, by_name.get(fact["run"]))
          for fact in facts.read("readme").values()])
     yield from rest(runs)
 

@@ -41,6 +41,10 @@ class Row:
     high: float
 
 
+# What the clock says, of which only ratios mean something: the rounds of a table
+# are measured in turns.
+BY_THE_CLOCK = ("time", "throughput")
+
 # What is measured of every operation.  A metric of a case's own kind has a table
 # of its own, CASE:METRIC.
 USUAL = re.compile(r"(instructions|time)(-p\d+)?|ratio|system-calls|page-faults|"
@@ -53,6 +57,7 @@ class Table:
     def __init__(self, case):
         self.case = case
         self.rows = {}
+        self.alone = None   # the same with one process, if it is another table
 
     def add(self, row):
         if (row.system, row.metric) in self.rows:
@@ -77,21 +82,43 @@ class Table:
     def base(self):
         return self.first.system
 
+    @functools.cached_property
+    def told_by(self):
+        """The metric whose figures may be compared between systems."""
+        return "ratio" if self.metric in BY_THE_CLOCK else self.metric
+
+    @functools.cached_property
+    def in_turns(self):
+        """Whether all systems were measured in turns with the same one."""
+        return len({row.unit for (_, metric), row in self.rows.items()
+                    if metric == "ratio"}) < 2
+
     @property
-    def again(self):
-        """The second measurement of the base, or None."""
-        return self.rows.get((self.base + AGAIN, self.metric))
+    def measured_twice(self):
+        """(first, second) measurement of each system that has two."""
+        return [(self.rows[first], row)
+                for (system, metric), row in self.rows.items()
+                for first in [(system.removesuffix(AGAIN), metric)]
+                if system.endswith(AGAIN) and metric == self.told_by
+                and first in self.rows]
 
     def value(self, system, metric=None):
         row = self.rows.get((system, metric or self.metric))
         return row.value if row else None
 
-    def cost(self, system):
+    def cost_row(self, system):
         """
         What may be compared between systems of the table: instructions, and of
         times the ratio, as both of its sides were measured at the same time.
+        Times of systems that took no turns with each other cannot be compared.
         """
-        return self.value(system, "ratio" if self.metric == "time" else None)
+        if self.told_by == "ratio" and not self.in_turns:
+            return None
+        return self.rows.get((system, self.told_by))
+
+    def cost(self, system):
+        row = self.cost_row(system)
+        return row.value if row else None
 
 
 @dataclasses.dataclass
@@ -136,6 +163,10 @@ class Run:
                 metric = self._read_row(fields, metric)
         except (TypeError, ValueError, csv.Error) as error:
             raise Bad(f"{path}: line {rows.line_num}: {error}") from error
+        for case, table in self.tables.items():
+            if case.processes > 1:
+                table.alone = self.tables.get(
+                    dataclasses.replace(case, processes=1))
         return self
 
     def _read_comment(self, line, head):

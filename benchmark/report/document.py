@@ -8,7 +8,6 @@ import facts
 import goals
 import labels
 import plots
-import scaling
 
 HEAD = """\
 # Results
@@ -361,7 +360,6 @@ def all_systems(run, tables):
 def suite_of_run(run, suite):
     tables = [table for table in run.of_suite(suite) if is_told(run, table)]
     yield from summary(run, tables)
-    yield from scaling.section(run, tables)
     yield from all_systems(run, tables)
     yield from counts(f"{run.name}: system calls · page faults · "
                       "payload copied",

@@ -111,11 +111,9 @@ def apart(first, second):
 def noise(table):
     """
     How far the same thing, measured twice, was apart, of the worst system: 0.01
-    is one percent.  Where it was not measured twice it was with one process.
+    is one percent.
     """
     found = [apart(*pair) for pair in table.measured_twice if pair[0].value]
-    if not found and table.alone:
-        return noise(table.alone)
     return max(found, default=None)
 
 

@@ -43,7 +43,7 @@ class Row:
 
 # What the clock says, of which only ratios mean something: the rounds of a table
 # are measured in turns.
-BY_THE_CLOCK = ("time", "throughput")
+BY_THE_CLOCK = ("time", "scaling")
 
 # What is measured of every operation.  A metric of a case's own kind has a table
 # of its own, CASE:METRIC.
@@ -57,7 +57,6 @@ class Table:
     def __init__(self, case):
         self.case = case
         self.rows = {}
-        self.alone = None   # the same with one process, if it is another table
 
     def add(self, row):
         if (row.system, row.metric) in self.rows:
@@ -87,12 +86,6 @@ class Table:
         """The metric whose figures may be compared between systems."""
         return "ratio" if self.metric in BY_THE_CLOCK else self.metric
 
-    @functools.cached_property
-    def in_turns(self):
-        """Whether all systems were measured in turns with the same one."""
-        return len({row.unit for (_, metric), row in self.rows.items()
-                    if metric == "ratio"}) < 2
-
     @property
     def measured_twice(self):
         """(first, second) measurement of each system that has two."""
@@ -110,10 +103,7 @@ class Table:
         """
         What may be compared between systems of the table: instructions, and of
         times the ratio, as both of its sides were measured at the same time.
-        Times of systems that took no turns with each other cannot be compared.
         """
-        if self.told_by == "ratio" and not self.in_turns:
-            return None
         return self.rows.get((system, self.told_by))
 
     def cost(self, system):
@@ -163,10 +153,6 @@ class Run:
                 metric = self._read_row(fields, metric)
         except (TypeError, ValueError, csv.Error) as error:
             raise Bad(f"{path}: line {rows.line_num}: {error}") from error
-        for case, table in self.tables.items():
-            if case.processes > 1:
-                table.alone = self.tables.get(
-                    dataclasses.replace(case, processes=1))
         return self
 
     def _read_comment(self, line, head):

@@ -24,12 +24,14 @@ enum { OPT_NO_LOCK = 0x200 };
  * @fd: the file
  * @path: of it; NULL: standard output
  * @holes: it can have holes
+ * @cut: it has content of its own, which goes when there is other
  * @temporary: its name until it is whole; empty: it was opened as it is
  */
 struct target {
 	int fd;
 	const char *path;
 	bool holes;
+	bool cut;
 	char temporary[4096];
 };
 
@@ -59,8 +61,8 @@ static void catch_signals(struct target *target)
 }
 
 /*
- * A regular file is replaced when its content is whole; a device, a pipe or a
- * link is written to as it is.
+ * A regular file of one name is replaced when its content is whole; a device, a
+ * pipe, a link, and a file with other names are written to as they are.
  */
 static void open_target(struct target *target, const char *path)
 {
@@ -78,9 +80,10 @@ static void open_target(struct target *target, const char *path)
 	} else if (S_ISREG(st.st_mode) && st.st_nlink == 1) {
 		mode = st.st_mode & 0777;
 	} else {
-		target->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		target->fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (target->fd < 0)
 			err(EXIT_FAILURE, "cannot open %s", path);
+		target->cut = !fstat(target->fd, &st) && S_ISREG(st.st_mode);
 		return;
 	}
 	if (snprintf(target->temporary, sizeof(target->temporary), "%s.XXXXXX",
@@ -91,7 +94,9 @@ static void open_target(struct target *target, const char *path)
 		err(EXIT_FAILURE, "cannot create a file beside %s", path);
 	catch_signals(target);
 	/* As it was, as far as that may be. */
-	if (fchown(target->fd, st.st_uid, st.st_gid) || fchmod(target->fd, mode))
+	if (fchown(target->fd, st.st_uid, st.st_gid))
+		errno = 0;
+	if (fchmod(target->fd, mode))
 		errno = 0;
 	target->holes = true;
 }
@@ -220,6 +225,8 @@ static int get_locked(struct get *get)
 		return rc;
 	if (mapping->size < size)
 		rc = -EFAULT;
+	else if (get->target.cut && ftruncate(get->target.fd, 0))
+		rc = -errno;
 	else
 		rc = copy_out(get, mapping->addr, size,
 			      stat.flags & NPHEAP_CREATE_SPARSE);

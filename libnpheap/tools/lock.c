@@ -37,6 +37,8 @@ static void run_command(char **command, const struct key_lock *lock,
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	if (lock->died)
 		setenv("NPHEAP_OWNER_DIED", "1", 1);
+	else
+		unsetenv("NPHEAP_OWNER_DIED");
 	execvp(command[0], command);
 	warn("cannot run %s", command[0]);
 	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);

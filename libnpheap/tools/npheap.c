@@ -125,6 +125,8 @@ int main(int argc, char **argv)
 	size_t i;
 
 	setlocale(LC_ALL, "");
+	/* Numbers are those of scripts, wherever they run. */
+	setlocale(LC_NUMERIC, "C");
 	program_invocation_name = program_invocation_short_name = "npheap";
 	atexit(close_stdout);
 	if (argc < 2) {

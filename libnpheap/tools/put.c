@@ -268,10 +268,15 @@ static int put_object(struct put *put)
 	rc = make_room(put, &fresh);
 	if (rc) {
 		warnx("key %llu: %s", key, explain_put(rc));
-		drop_lock(&put->lock, false);
+		/* To give it back with its mark would make it useless to all. */
+		if (!put->lock.died)
+			drop_lock(&put->lock, false);
 		return EXIT_FAILURE;
 	}
 	rc = npheap_attach(put->lock.heap, put->lock.key, 0, &mapping);
+	/* Another of the key, as deletion and creation need no lock. */
+	if (!rc && mapping->size < put->source.size)
+		rc = -EFAULT;
 	if (!rc)
 		rc = fill(put, mapping->addr, fresh);
 	if (rc) {

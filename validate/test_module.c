@@ -203,7 +203,7 @@ static void module_starts_empty(void **state)
  * processor keeps up to 256 KiB that it has charged in advance: it takes many keys
  * for the table to be more than that.
  */
-enum { BOUND_KEYS = 60000 };
+enum { BOUND_KEYS = 30000 };
 
 static int bind_as_member(void *arg)
 {

@@ -40,7 +40,7 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd,
 static void *map_object(void *addr, size_t length, int prot, int flags)
 {
 	uint64_t key = next_key();
-	int dev = open("/dev/npheap", O_RDWR | O_CLOEXEC), error;
+	int dev = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC), error;
 	void *mapped;
 
 	if (dev < 0)

@@ -850,7 +850,7 @@ static void owner_is_not_the_next_with_its_pid(void **state)
 /* --------------------------------------------------------------- torture -- */
 
 #define WORKERS 4
-#define KILLS 100
+#define KILLS 200
 
 /* In an object: two counters that differ only inside of the lock. */
 struct ledger {

@@ -93,7 +93,7 @@ def figure_label(figure):
 
 
 def row_label(row):
-    return f"{number(row.value)} {row.system}" if row else "-"
+    return figure_label((row.value, row.system) if row else None)
 
 
 def rounds_label(ends, rounds):

@@ -260,6 +260,9 @@ int take_lock(struct key_lock *lock)
 
 void drop_lock(struct key_lock *lock, bool settle)
 {
+	/* A reader may give it back: the mark is none of its. */
+	if (lock->died && !settle && !(lock->flags & NPHEAP_SHARED))
+		return;
 	if (lock->died && settle)
 		npheap_consistent(lock->heap, lock->key);
 	/* It may have been broken by force meanwhile. */

@@ -97,12 +97,8 @@ static int lock_and_run(struct key_lock *lock, char **command, int conflict)
 	if (rc)
 		return EXIT_FAILURE;
 	status = run_locked(command, lock);
-	/*
-	 * After a death, a command that fails has repaired nothing.  So it
-	 * goes on: this process dies with the lock, and the next is told.
-	 */
-	if (!lock->died || !status)
-		drop_lock(lock, true);
+	/* After a death, a command that fails has repaired nothing. */
+	drop_lock(lock, !status);
 	return status;
 }
 

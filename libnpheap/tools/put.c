@@ -268,9 +268,7 @@ static int put_object(struct put *put)
 	rc = make_room(put, &fresh);
 	if (rc) {
 		warnx("key %llu: %s", key, explain_put(rc));
-		/* To give it back with its mark would make it useless to all. */
-		if (!put->lock.died)
-			drop_lock(&put->lock, false);
+		drop_lock(&put->lock, false);
 		return EXIT_FAILURE;
 	}
 	rc = npheap_attach(put->lock.heap, put->lock.key, 0, &mapping);

@@ -99,7 +99,11 @@ struct key_lock {
 /** Takes it; 0, or a negative errno of which the user has been told. */
 int take_lock(struct key_lock *lock);
 
-/** Gives it back, and settles a death before where @settle. */
+/**
+ * Gives it back, and settles a death before where @settle.  Else, after a death,
+ * it stays with the process, so that the next is told when that ends: given back
+ * with its mark it would be of no use to anybody but root.
+ */
 void drop_lock(struct key_lock *lock, bool settle);
 
 #endif

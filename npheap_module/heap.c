@@ -51,7 +51,7 @@ int npheap_heap_init(struct npheap_heap *heap,
 	mutex_init(&heap->evict_mutex);
 	mutex_init(&heap->deleted_mutex);
 	init_rwsem(&heap->fill_sem);
-	INIT_LIST_HEAD(&heap->deleted);
+	heap->deleted = RB_ROOT;
 	heap->stats = alloc_percpu(struct npheap_stats);
 	if (!heap->stats)
 		return -ENOMEM;

@@ -79,6 +79,8 @@ static int collect_pids(struct address_space *mapping, pid_t *pids,
 			;
 		if (i == n)
 			n++;
+		/* One process may have mapped it tens of thousands of times. */
+		cond_resched();
 	}
 	i_mmap_unlock_read(mapping);
 	return n;
@@ -103,37 +105,100 @@ static struct npheap_heap *heap_of(struct seq_file *m)
 	return pde_data(file_inode(m->file));
 }
 
-static void *deleted_start(struct seq_file *m, loff_t *pos)
+static struct npheap_object *deleted_entry(const struct rb_node *node)
 {
-	struct npheap_heap *heap = heap_of(m);
-
-	mutex_lock(&heap->deleted_mutex);
-	return seq_list_start_head(&heap->deleted, *pos);
+	return rb_entry(node, struct npheap_object, deleted_node);
 }
 
-static void *deleted_next(struct seq_file *m, void *entry, loff_t *pos)
+static bool older(struct rb_node *a, const struct rb_node *b)
 {
-	struct npheap_heap *heap = heap_of(m);
+	return deleted_entry(a)->inode.i_ino < deleted_entry(b)->inode.i_ino;
+}
 
-	return seq_list_next(entry, &heap->deleted, pos);
+/**
+ * npheap_deleted_add() - enter an object into the list of the deleted
+ * @obj: the object
+ *
+ * Context: Process context, may sleep.
+ */
+void npheap_deleted_add(struct npheap_object *obj)
+{
+	struct npheap_heap *heap = obj->heap;
+
+	mutex_lock(&heap->deleted_mutex);
+	rb_add(&obj->deleted_node, &heap->deleted, older);
+	mutex_unlock(&heap->deleted_mutex);
+}
+
+/**
+ * npheap_deleted_remove() - undo npheap_deleted_add()
+ * @obj: the object, to which nobody has a reference any more
+ *
+ * Context: Process context, may sleep.
+ */
+void npheap_deleted_remove(struct npheap_object *obj)
+{
+	struct npheap_heap *heap = obj->heap;
+
+	mutex_lock(&heap->deleted_mutex);
+	rb_erase(&obj->deleted_node, &heap->deleted);
+	mutex_unlock(&heap->deleted_mutex);
+}
+
+/* The first whose number is @number or more, with a reference for the caller. */
+static struct npheap_object *deleted_from(struct npheap_heap *heap, u64 number)
+{
+	struct rb_node *node, *found = NULL;
+
+	mutex_lock(&heap->deleted_mutex);
+	for (node = heap->deleted.rb_node; node;) {
+		if (deleted_entry(node)->inode.i_ino < number) {
+			node = node->rb_right;
+		} else {
+			found = node;
+			node = node->rb_left;
+		}
+	}
+	/* igrab() refuses what is already on its way out. */
+	while (found && !igrab(&deleted_entry(found)->inode))
+		found = rb_next(found);
+	mutex_unlock(&heap->deleted_mutex);
+	return found ? deleted_entry(found) : NULL;
+}
+
+/*
+ * A place in this table is the number of an object, or less; 0 is its header.
+ * So each read goes on where the last one ended, whatever came and went, and
+ * deletion does not wait for who is slow to read.
+ */
+static void *deleted_start(struct seq_file *m, loff_t *pos)
+{
+	return *pos ? deleted_from(heap_of(m), *pos) : SEQ_START_TOKEN;
 }
 
 static void deleted_stop(struct seq_file *m, void *entry)
 {
-	struct npheap_heap *heap = heap_of(m);
+	if (entry && entry != SEQ_START_TOKEN)
+		npheap_object_put(entry);
+}
 
-	mutex_unlock(&heap->deleted_mutex);
+static void *deleted_next(struct seq_file *m, void *entry, loff_t *pos)
+{
+	const struct npheap_object *obj = entry;
+
+	*pos = entry == SEQ_START_TOKEN ? 1 : obj->inode.i_ino + 1;
+	deleted_stop(m, entry);
+	/* For a seek, which goes through all of them in one call. */
+	cond_resched();
+	return deleted_from(heap_of(m), *pos);
 }
 
 static int deleted_show(struct seq_file *m, void *entry)
 {
-	struct npheap_heap *heap = heap_of(m);
-
-	if (entry == &heap->deleted)
+	if (entry == SEQ_START_TOKEN)
 		seq_puts(m, "key\tgeneration\tbytes\tpids\n");
 	else
-		deleted_show_one(m, list_entry(entry, struct npheap_object,
-					       deleted_node));
+		deleted_show_one(m, entry);
 	return 0;
 }
 

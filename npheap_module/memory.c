@@ -73,18 +73,14 @@ void npheap_memory_uncharge(struct npheap_object *obj, u64 bytes)
  * npheap_memory_delete() - let the memory count as a deleted object's
  * @obj: the object, whose key was taken out of the index
  *
- * Context: Process context.
+ * Context: Process context, may sleep.
  */
 void npheap_memory_delete(struct npheap_object *obj)
 {
-	struct npheap_heap *heap = obj->heap;
-
-	mutex_lock(&heap->deleted_mutex);
-	list_add_tail(&obj->deleted_node, &heap->deleted);
-	mutex_unlock(&heap->deleted_mutex);
+	npheap_deleted_add(obj);
 	spin_lock(&obj->inode.i_lock);
 	WRITE_ONCE(obj->deleted, true);
-	atomic64_add(obj->bytes, &heap->deleted_bytes);
+	atomic64_add(obj->bytes, &obj->heap->deleted_bytes);
 	spin_unlock(&obj->inode.i_lock);
 }
 

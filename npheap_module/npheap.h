@@ -45,7 +45,7 @@
  *                                                   npheap_lock.lock
  *   mmap_lock > its invalidate_lock (shared) > npheap_heap.fill_sem >
  *               its inode.i_lock
- *   mmap_lock > npheap_heap.deleted_mutex > i_mmap_rwsem of an object
+ *   mmap_lock > npheap_heap.deleted_mutex > inode.i_lock of an object
  *
  * Lookups run under RCU.  Nothing waits for user memory, and nothing allocates
  * with a reclaim that could, under npheap_lock.lock.  The lists of an
@@ -178,7 +178,7 @@ struct npheap_stats {
  * @clock_hand: the slot where the next search for idle records begins
  * @evict_mutex: for those who search all of them
  * @next_owner: where the search for the next number of an owner begins
- * @deleted: objects that were deleted and are mapped yet
+ * @deleted: objects that were deleted and are mapped yet, by their numbers
  * @deleted_mutex: protects @deleted
  * @fill_sem: held for reading while a page is allocated for a sparse object,
  *	      for writing by who failed among others
@@ -208,7 +208,7 @@ struct npheap_heap {
 	struct inode *table_inode;
 	struct page *blank;
 	atomic64_t epochs;
-	struct list_head deleted;
+	struct rb_root deleted;
 	struct mutex deleted_mutex;	/* protects @deleted */
 	struct rw_semaphore fill_sem;
 	atomic64_t deleted_bytes;
@@ -272,7 +272,7 @@ struct npheap_object {
 	u8 seals;
 	bool counted;
 	bool deleted;
-	struct list_head deleted_node;
+	struct rb_node deleted_node;
 };
 
 static inline struct npheap_object *npheap_object(struct inode *inode)
@@ -491,6 +491,8 @@ unsigned long npheap_get_unmapped_area(struct file *file, unsigned long addr,
 				       unsigned long flags);
 
 /* mappers.c */
+void npheap_deleted_add(struct npheap_object *obj);
+void npheap_deleted_remove(struct npheap_object *obj);
 extern const struct seq_operations npheap_deleted_ops;
 bool npheap_mapped_by_others(struct address_space *mapping, pgoff_t first,
 			     pgoff_t last);

@@ -60,9 +60,19 @@ static void *table_start(struct seq_file *m, loff_t *pos)
 	return IS_ERR(entry) ? cursor_next(cursor) : entry;
 }
 
+/* One call may walk over millions: in a seek, or where few have a line. */
+static void cursor_pause(struct cursor *cursor)
+{
+	rhashtable_walk_stop(&cursor->iter);
+	cond_resched();
+	rhashtable_walk_start(&cursor->iter);
+}
+
 static void *table_next(struct seq_file *m, void *entry, loff_t *pos)
 {
 	++*pos;
+	if (need_resched())
+		cursor_pause(m->private);
 	return cursor_next(m->private);
 }
 

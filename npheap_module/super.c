@@ -26,7 +26,6 @@ static struct inode *object_alloc_inode(struct super_block *sb)
 	obj->seals = 0;
 	obj->counted = false;
 	obj->deleted = false;
-	INIT_LIST_HEAD(&obj->deleted_node);
 	return &obj->inode;
 }
 
@@ -51,11 +50,8 @@ static void object_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	if (!obj->heap)
 		return;
-	if (obj->deleted) {
-		mutex_lock(&obj->heap->deleted_mutex);
-		list_del(&obj->deleted_node);
-		mutex_unlock(&obj->heap->deleted_mutex);
-	}
+	if (obj->deleted)
+		npheap_deleted_remove(obj);
 	npheap_memory_uncharge(obj, obj->bytes);
 	npheap_object_uncount(obj);
 	npheap_user_put(obj->heap, obj->user);

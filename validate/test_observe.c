@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What an administrator sees: sysfs, /proc/npheap, tracepoints, the device. */
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "object.h"
 
@@ -454,6 +456,59 @@ static void observe_table_of_the_deleted(void **state)
 	assert_int_equal(find_line(TABLES "deleted", key, line, 256), 0);
 }
 
+/* Marks what a table lists; asserts that it lists nothing twice. */
+static int mark_keys(const char *text, uint64_t first, int count)
+{
+	char *seen = calloc(count, 1);
+	int n = 0;
+
+	assert_non_null(seen);
+	for (text = strchr(text, '\n'); text && text[1];
+	     text = strchr(text + 1, '\n')) {
+		uint64_t key = strtoull(text + 1, NULL, 10);
+
+		if (key < first || key >= first + count)
+			continue;
+		assert_int_equal(seen[key - first], 0);
+		seen[key - first] = 1;
+		n++;
+	}
+	free(seen);
+	return n;
+}
+
+enum { DELETED_OBJECTS = 400 };
+
+/* Nothing that is there all the time is missed, whatever goes meanwhile. */
+static void observe_the_deleted_while_they_go(void **state)
+{
+	char *maps[DELETED_OBJECTS], text[1 << 16];
+	int i, fd = open(TABLES "deleted", O_RDONLY);
+	uint64_t key = test_key();
+	ssize_t n, length;
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (i = 0; i < DELETED_OBJECTS; i++) {
+		maps[i] = map_key(key + i, page);
+		assert_int_equal(npheap_delete(dev, key + i), 0);
+	}
+	length = read(fd, text, 2000);
+	assert_int_equal(length, 2000);
+	/* The first ones are among those that have been read. */
+	for (i = 0; i < 40; i++)
+		unmap(maps[i], page);
+	while ((n = read(fd, text + length, 2000)) > 0)
+		length += n;
+	assert_int_equal(n, 0);
+	text[length] = 0;
+	close(fd);
+	assert_int_equal(mark_keys(text, key, DELETED_OBJECTS),
+			 DELETED_OBJECTS);
+	for (i = 40; i < DELETED_OBJECTS; i++)
+		unmap(maps[i], page);
+}
+
 static int create_as_other(void *arg)
 {
 	child_check(setgid(1234) == 0 && setuid(1234) == 0);
@@ -585,27 +640,6 @@ static void observe_tables_are_for_root(void **state)
 			 write_text(TABLES "objects", "x") < 0, 1);
 }
 
-/* Marks what a table lists; asserts that it lists nothing twice. */
-static int mark_keys(const char *text, uint64_t first, int count)
-{
-	char *seen = calloc(count, 1);
-	int n = 0;
-
-	assert_non_null(seen);
-	for (text = strchr(text, '\n'); text && text[1];
-	     text = strchr(text + 1, '\n')) {
-		uint64_t key = strtoull(text + 1, NULL, 10);
-
-		if (key < first || key >= first + count)
-			continue;
-		assert_int_equal(seen[key - first], 0);
-		seen[key - first] = 1;
-		n++;
-	}
-	free(seen);
-	return n;
-}
-
 enum { MANY = 2500, ENOUGH = 300 };
 
 /* Thousands where that is quick: debug kernels take their time. */
@@ -719,6 +753,68 @@ static void observe_table_that_changes(void **state)
 	for (i = 0; i < 50; i++)
 		assert_int_equal(npheap_delete(dev, key + i), 0);
 	assert_int_equal(npheap_delete(dev, other), 0);
+}
+
+enum { IDLE_LOCKS = 100000, WALKS = 5, LONG_WALK_MS = 30 };
+
+static int spin_for_ever(void *arg)
+{
+	(void)arg;
+	for (;;)
+		;
+	return 0;
+}
+
+static long long cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* How often it lost the processor to somebody. */
+static long preemptions(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_nivcsw;
+}
+
+/* One read(2) that finds no line in tens of thousands of records. */
+static void observe_long_walk_gives_way(void **state)
+{
+	long long ms, limit = heap_stat("max_locks"), end = now_ms() + 3000;
+	uint64_t key = test_key();
+	cpu_set_t before;
+	size_t length;
+	long lost;
+	pid_t pid;
+	int i;
+
+	(void)state;
+	heap_set("max_locks", heap_stat("locks") + IDLE_LOCKS + 8);
+	for (i = 0; i < IDLE_LOCKS && now_ms() < end; i++) {
+		assert_int_equal(lock_by_ioctl(key + i), 0);
+		assert_int_equal(unlock_by_ioctl(key + i), 0);
+	}
+	use_one_cpu(&before);
+	pid = spawn(spin_for_ever, NULL);
+	ms = cpu_ms();
+	lost = preemptions();
+	for (i = 0; i < WALKS; i++)
+		free(slurp(TABLES "locks", 4096, &length));
+	lost = preemptions() - lost;
+	ms = cpu_ms() - ms;
+	kill_and_reap(pid);
+	sched_setaffinity(0, sizeof(before), &before);
+	heap_set("max_locks", limit);
+	printf("# lost the processor %ld times in %lld ms\n", lost, ms);
+	/* At the end of a call each kernel may switch, and each walk is two. */
+	if (ms < WALKS * LONG_WALK_MS)
+		skip();
+	assert_true(lost > 2 * WALKS);
 }
 
 /* ------------------------------------------------------------ tracepoints */
@@ -874,6 +970,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_table_of_objects),
 	TEST(observe_table_of_sparse_objects),
 	TEST(observe_table_of_the_deleted),
+	TEST(observe_the_deleted_while_they_go),
 	TEST(observe_table_says_whose_an_object_is),
 	TEST(observe_table_of_locks),
 	TEST(observe_counts_of_a_lock),
@@ -882,6 +979,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_long_table_in_small_pieces),
 	TEST(observe_table_after_lseek),
 	TEST(observe_table_that_changes),
+	TEST(observe_long_walk_gives_way),
 	TEST(observe_tracepoints),
 	TEST(observe_tracepoints_can_be_off),
 	TEST(observe_silence_in_the_log),

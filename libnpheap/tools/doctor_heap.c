@@ -124,25 +124,49 @@ void check_memory(void)
 
 /* ------------------------------------------------------------- leftovers -- */
 
-/* Who maps deleted objects, as far as the lines of the table say so. */
-static void list_mappers(char *pids, size_t size)
+/* So many processes are named. */
+#define NAMED 16
+
+/* Those of one line, "..\tPID,PID"; false: there are more than are named. */
+static bool add_pids(char *line, int pids[NAMED], int *n)
+{
+	char *list = strrchr(line, '\t'), *word, *rest;
+	int pid, i;
+
+	for (word = list ? strtok_r(list, "\t,\n", &rest) : NULL; word;
+	     word = strtok_r(NULL, ",\n", &rest)) {
+		/* Not the header, nor who is in no namespace of ours. */
+		pid = atoi(word);
+		for (i = 0; i < *n && pids[i] != pid; i++)
+			;
+		if (pid <= 0 || i < *n)
+			continue;
+		if (*n == NAMED)
+			return false;
+		pids[(*n)++] = pid;
+	}
+	return true;
+}
+
+/* Who maps deleted objects. */
+static void list_mappers(char *text, size_t size)
 {
 	FILE *file = fopen(system_path(NPHEAP_PROC "deleted"), "re");
-	char line[512], *last;
+	int pids[NAMED], n = 0, i;
+	bool all = true;
+	char line[512];
 	size_t len = 0;
 
-	pids[0] = 0;
-	while (file && fgets(line, sizeof(line), file)) {
-		last = strrchr(line, '\t');
-		if (!last || last[1] == '-' || last[1] == 'p' ||
-		    len + strlen(last) + 1 > size)
-			continue;
-		last[strcspn(last, "\n")] = 0;
-		len += snprintf(pids + len, size - len, "%s%s", len ? "," : "",
-				last + 1);
-	}
+	while (file && all && fgets(line, sizeof(line), file))
+		all = add_pids(line, pids, &n);
 	if (file)
 		fclose(file);
+	text[0] = 0;
+	for (i = 0; i < n; i++)
+		len += snprintf(text + len, size - len, "%s%d", i ? "," : "",
+				pids[i]);
+	if (!all)
+		snprintf(text + len, size - len, ",...");
 }
 
 static void check_deleted(void)
@@ -157,7 +181,9 @@ static void check_deleted(void)
 	       "let these processes unmap it, or end them",
 	       "%s belong to deleted objects that processes map yet: %s",
 	       human_size(bytes, size),
-	       pids[0] ? pids : "root is told which");
+	       pids[0]	   ? pids :
+	       geteuid() ? "root is told which" :
+			   "their processes are not known");
 }
 
 static void check_marks(void)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,10 +112,15 @@ static void list_commands(FILE *to)
 	fprintf(to, "\n'npheap COMMAND --help' says more, npheap(1) all.\n");
 }
 
-/* A full disk shall not look like success. */
+/*
+ * A full disk shall not look like success.  Where there is no standard output
+ * that only matters to what has something to say.
+ */
 static void close_stdout(void)
 {
-	if (!fclose(stdout) || errno == EPIPE)
+	bool pending = __fpending(stdout) > 0;
+
+	if (!fclose(stdout) || errno == EPIPE || (errno == EBADF && !pending))
 		return;
 	warn("write error");
 	_exit(EXIT_FAILURE);

@@ -123,6 +123,7 @@ static bool has_holes(const struct source *source)
  * @replace: delete an object that there is
  * @sparse: let a new object be sparse
  * @max_size: of a new object, in bytes; 0: its size
+ * @deleted: there was an object, and it is deleted
  */
 struct put {
 	struct key_lock lock;
@@ -130,6 +131,7 @@ struct put {
 	bool replace;
 	bool sparse;
 	uint64_t max_size;
+	bool deleted;
 };
 
 static uint64_t round_up(uint64_t size)
@@ -153,6 +155,7 @@ static int make_room(struct put *put, bool *fresh)
 		rc = npheap_remove(heap, key);
 		if (rc)
 			return rc;
+		put->deleted = true;
 	}
 	if (*fresh) {
 		put->sparse |= has_holes(&put->source);
@@ -267,7 +270,8 @@ static int put_object(struct put *put)
 		return EXIT_FAILURE;
 	rc = make_room(put, &fresh);
 	if (rc) {
-		warnx("key %llu: %s", key, explain_put(rc));
+		warnx("key %llu: %s%s", key, explain_put(rc),
+		      put->deleted ? "; what was there is deleted" : "");
 		drop_lock(&put->lock, false);
 		return EXIT_FAILURE;
 	}

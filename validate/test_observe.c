@@ -509,6 +509,51 @@ static void observe_the_deleted_while_they_go(void **state)
 		unmap(maps[i], page);
 }
 
+static int delete_what_is_mapped(void *arg)
+{
+	struct gate *done = arg, *stop = done + 1;
+	uint64_t key = test_key();
+	char *older = map_key(key, page), *p;
+
+	while (!stop->value) {
+		/* Two at a time, so that it is not always the newest that goes. */
+		p = map_key(key + 1, page);
+		child_check(!npheap_delete(dev, key));
+		unmap(older, page);
+		older = p;
+		key++;
+		gate_add(done, 1);
+	}
+	child_check(!npheap_delete(dev, key));
+	return 0;
+}
+
+enum { DELETERS = 4, DELETIONS = 2000 };
+
+/* Readers and deleters do not get into each other's way. */
+static void observe_the_deleted_under_load(void **state)
+{
+	struct gate *done = gate_new(), *stop = done + 1;
+	long long end = now_ms() + 3000;
+	pid_t pids[DELETERS];
+	size_t length;
+	char *text;
+	int i;
+
+	(void)state;
+	for (i = 0; i < DELETERS; i++)
+		pids[i] = spawn(delete_what_is_mapped, done);
+	while (done->value < DELETIONS && now_ms() < end)
+		free(slurp(TABLES "deleted", 4096, &length));
+	gate_add(stop, 1);
+	for (i = 0; i < DELETERS; i++)
+		expect_exit(pids[i], 0);
+	text = slurp(TABLES "deleted", 4096, &length);
+	assert_ptr_equal(strchr(text, '\n') + 1, text + length);
+	free(text);
+	munmap(done, sizeof(*done));
+}
+
 static int create_as_other(void *arg)
 {
 	child_check(setgid(1234) == 0 && setuid(1234) == 0);
@@ -971,6 +1016,7 @@ static const struct CMUnitTest observe_tests[] = {
 	TEST(observe_table_of_sparse_objects),
 	TEST(observe_table_of_the_deleted),
 	TEST(observe_the_deleted_while_they_go),
+	TEST(observe_the_deleted_under_load),
 	TEST(observe_table_says_whose_an_object_is),
 	TEST(observe_table_of_locks),
 	TEST(observe_counts_of_a_lock),

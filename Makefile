@@ -15,7 +15,10 @@ all: lib tools examples benchmarks validators
 help:
 	@echo 'make              the library, the tool, the benchmarks, the validator and tests'
 	@echo 'make demo         set up, build, and show the heap at work'
-	@echo 'make check        set up, build, and run every test'
+	@echo 'make check        set up, build, and run the tests; ALL=1 for those, too, that take'
+	@echo '                  minutes on slow kernels, and those of scripts/vm'
+	@echo 'make check-all    all of them, and first build the debug kernel'
+	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make faults       fail each allocation and user copy of each call once'
 	@echo 'make fuzz         ten million calls with any arguments, guided by coverage, on'
 	@echo '                  the debug kernel; CALLS= for another number'
@@ -23,8 +26,6 @@ help:
 	@echo 'make coverage     what of the module and the library the tests reach'
 	@echo 'make torture      a million random operations, checked, on the debug kernel;'
 	@echo '                  and 30,000 threads at the same time'
-	@echo 'make check-all    the same, and first build the debug kernel'
-	@echo '                  HOST=1 for these: use this machine'"'"'s own kernel'
 	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
 	@echo 'make sanitize     library, tool and tests with ASan, UBSan and TSan'
 	@echo 'make third-party  fio, stress-ng, trinity on the device (debug kernel)'
@@ -101,7 +102,7 @@ check-all:
 	scripts/setup
 	scripts/kernel --build debug
 	$(MAKE) all
-	scripts/check
+	ALL=1 scripts/check
 
 # On the debug kernel: where memory and user copies fail, one after the other.
 faults: all

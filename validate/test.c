@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What test.h promises. */
+#include <ctype.h>
 #include <fnmatch.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
@@ -96,20 +97,35 @@ int test_end(void **state)
 }
 
 /* Those that the environment's TEST_ONLY names; nobody frees them. */
+/* Whether the words of a list have the name among them. */
+static int is_among(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+	const char *at = list;
+
+	for (; at && (at = strstr(at, name)); at += length)
+		if ((at == list || isspace(at[-1])) &&
+		    (!at[length] || isspace(at[length])))
+			return 1;
+	return 0;
+}
+
 static const struct CMUnitTest *chosen(const struct CMUnitTest *tests,
 				       size_t *count)
 {
 	const char *pattern = getenv("TEST_ONLY");
+	const char *except = getenv("TEST_EXCEPT");
 	struct CMUnitTest *some;
 	size_t i, n = 0;
 
-	if (!pattern)
+	if (!pattern && !except)
 		return tests;
 	some = calloc(*count, sizeof(*some));
 	if (!some)
 		abort();
 	for (i = 0; i < *count; i++)
-		if (!fnmatch(pattern, tests[i].name, 0))
+		if ((!pattern || !fnmatch(pattern, tests[i].name, 0)) &&
+		    !is_among(except, tests[i].name))
 			some[n++] = tests[i];
 	*count = n;
 	return some;

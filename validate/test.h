@@ -52,7 +52,8 @@ void test_choose(int argc, char **argv);
 
 /**
  * Runs a program's table with TAP on standard output; the exit status.  The
- * environment's TEST_ONLY, a pattern of the shell's, chooses tests by name.
+ * environment's TEST_ONLY, a pattern of the shell's, chooses tests by name, and
+ * TEST_EXCEPT, a list of names, leaves some out.
  */
 #define test_main(table) test_run(#table, (table), sizeof(table) / sizeof((table)[0]))
 int test_run(const char *name, const struct CMUnitTest *tests, size_t count);

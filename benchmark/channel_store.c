@@ -8,8 +8,8 @@
  * are named by slot.  A slot has two gates, one for each side to wait on, and
  * tickets spread the workers over the slots without a lock.
  *
- * A pool keeps the objects instead: each worker maps each of them once, and
- * items follow one another in the same memory.
+ * A pool keeps the objects instead: each worker maps and touches all of them when
+ * it joins, and items follow one another in the same memory.
  *
  * The ring of npheap is an object too: semaphores in objects are shared between
  * processes like any others, and so are the counts that its own events go with.
@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -189,13 +190,40 @@ static void store_destroy(struct channel *channel)
 	free(store);
 }
 
+/* Maps all pages that @bytes lie in, and leaves them as they are. */
+static int touch(char *bytes, size_t size)
+{
+	size_t inside = (uintptr_t)bytes % sysconf(_SC_PAGESIZE);
+
+	return madvise(bytes - inside, size + inside, MADV_POPULATE_WRITE) ?
+		       -errno : 0;
+}
+
+/* Before its first item: no page shall be new to a worker behind that. */
+static int touch_all(struct store *store)
+{
+	void *bytes;
+	int err = 0;
+
+	store->size = store_size(store->max_size);
+	for (store->at = 0; store->at < store->slots && !err; store->at++) {
+		bytes = store->calls->make(store);
+		err = bytes ? touch(bytes, store->size) : -errno;
+	}
+	return err;
+}
+
 static int store_join(struct channel *channel, enum role role,
 		      unsigned int worker)
 {
 	struct store *store = channel->state;
 
 	(void)worker;
-	if (role == ROLE_KEEPER || store->calls != &file_calls)
+	if (role == ROLE_KEEPER)
+		return 0;
+	if (store->calls->keeps)
+		return touch_all(store);
+	if (store->calls != &file_calls)
 		return 0;
 	store->buffer = malloc(store_size(store->max_size));
 	return store->buffer ? 0 : -ENOMEM;

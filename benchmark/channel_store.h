@@ -9,6 +9,7 @@
 #include <npheap.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -51,6 +52,7 @@ struct store {
 /**
  * struct store_calls - one kind of object; all work on slot @at, size @size
  * @gate: how its users wait
+ * @keeps: a slot's object is the same all the time, whoever makes or finds it
  * @open, @close: in the keeper: the ring
  * @make: a new object's bytes, NULL and errno on failure
  * @publish: the bytes are complete
@@ -60,6 +62,7 @@ struct store {
  */
 struct store_calls {
 	const struct gate_kind *gate;
+	bool keeps;
 	int (*open)(struct store *store);
 	void (*close)(struct store *store);
 	void *(*make)(struct store *store);

@@ -92,14 +92,9 @@ static void shm_remove(struct store *store)
 	shm_unlink(shm_name(store).text);
 }
 
-static void *shm_keep_made(struct store *store)
+static void *shm_keep(struct store *store)
 {
 	return store_keep(store, shm_make);
-}
-
-static void *shm_keep_found(struct store *store)
-{
-	return store_keep(store, shm_find);
 }
 
 const struct store_calls shm_calls = {
@@ -115,11 +110,12 @@ const struct store_calls shm_calls = {
 
 const struct store_calls shm_pool_calls = {
 	.gate = &gate_semaphore,
+	.keeps = true,
 	.open = anonymous_open,
 	.close = anonymous_close,
-	.make = shm_keep_made,
+	.make = shm_keep,
 	.publish = store_nothing,
-	.find = shm_keep_found,
+	.find = shm_keep,
 	.leave = store_nothing,
 	.remove = shm_remove,
 };

@@ -60,6 +60,7 @@ static void memory_remove(struct store *store)
 }
 
 #define MEMORY_CALLS \
+	.keeps = true, \
 	.open = memory_open, \
 	.close = memory_close, \
 	.make = memory_at, \

@@ -97,6 +97,7 @@ const struct store_calls heap_calls = {
 };
 
 #define HEAP_POOL_CALLS \
+	.keeps = true, \
 	.open = heap_open, \
 	.close = heap_close, \
 	.make = heap_keep, \
@@ -142,6 +143,7 @@ static void heap_remove_raw(struct store *store)
 
 const struct store_calls heap_ioctl_calls = {
 	.gate = &gate_event_ioctl,
+	.keeps = true,
 	.open = heap_open,
 	.close = heap_close,
 	.make = heap_keep_raw,

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "crew.h"
 #include "measure.h"
 #include "relay.h"
 
+/* How long a producer waits for what it sent to be checked. */
+#define PATIENCE_S 2
+
 /* What the processes of a run share. */
 struct stage {
 	pthread_barrier_t start_line;
 	pthread_barrier_t warm_line;	/* producers, and who ends the warm-up */
+	pthread_barrier_t quit_line;	/* consumers */
+	sem_t checked;			/* all of it: a post for each producer */
 	_Atomic uint64_t start;		/* stamp: the last to be ready */
 	_Atomic uint64_t finish;	/* stamp: the last item was checked */
 	_Atomic uint64_t next;		/* item to make */
@@ -102,6 +109,26 @@ static int join(struct relay *relay, enum role role, unsigned int worker)
 	return 0;
 }
 
+static void all_is_checked(struct relay *relay)
+{
+	unsigned int i;
+
+	atomic_store(&relay->stage->finish, stamp());
+	for (i = 0; i < relay->job->geometry.producers; i++)
+		sem_post(&relay->stage->checked);
+}
+
+/* Not for ever: after a lost item a stream's end is what tells the consumers. */
+static void wait_until_checked(struct stage *stage)
+{
+	struct timespec limit;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += PATIENCE_S;
+	while (sem_timedwait(&stage->checked, &limit) && errno == EINTR)
+		;
+}
+
 /* The time is taken already; nobody is disturbed who still works. */
 static int leave(struct relay *relay)
 {
@@ -125,16 +152,18 @@ static int produce(void *arg, unsigned int worker)
 			end_warm_up(relay->stage);
 			warm = true;
 		}
-		if (number >= relay->job->geometry.items)
+		if (number >= relay->job->geometry.items) {
+			wait_until_checked(relay->stage);
 			return leave(relay);
+		}
 		err = produce_item(relay, number);
 	}
 	return err;
 }
 
 /*
- * The last one ends the measurement, and not what tells the consumers so: a
- * stream ends with its producers' death, which others do not wait for.
+ * The last one ends the measurement, for which the producers wait, and then the
+ * consumers for each other: whose exit has much to unmap would be measured else.
  */
 static void count_item(struct relay *relay)
 {
@@ -143,7 +172,7 @@ static void count_item(struct relay *relay)
 	if (items == relay->job->warm_up)
 		end_warm_up(relay->stage);
 	if (items == relay->job->geometry.items)
-		atomic_store(&relay->stage->finish, stamp());
+		all_is_checked(relay);
 }
 
 static int consume_item(struct relay *relay, const struct item *item)
@@ -179,7 +208,10 @@ static int consume(void *arg, unsigned int worker)
 		if (consume_item(relay, &item))
 			return -EBADMSG;
 	}
-	return err ? complain(relay, "receive", err) : leave(relay);
+	if (err)
+		return complain(relay, "receive", err);
+	pthread_barrier_wait(&relay->stage->quit_line);
+	return leave(relay);
 }
 
 static int set_stage(struct relay *relay)
@@ -200,6 +232,9 @@ static int set_stage(struct relay *relay)
 			     geometry->producers + geometry->consumers);
 	pthread_barrier_init(&relay->stage->warm_line, &shared,
 			     geometry->producers + 1);
+	pthread_barrier_init(&relay->stage->quit_line, &shared,
+			     geometry->consumers);
+	sem_init(&relay->stage->checked, 1, 0);
 	return 0;
 }
 

@@ -204,6 +204,23 @@ static void link_destroy(struct channel *channel)
 	free(link);
 }
 
+/* As a pool's workers do: no page shall be new to anybody behind the first item. */
+static void touch_segments(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long begin, end;
+	char line[512], write;
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, " /dev/shm/") &&
+		    sscanf(line, "%lx-%lx r%c", &begin, &end, &write) == 3)
+			madvise((void *)begin, end - begin,
+				write == 'w' ? MADV_POPULATE_WRITE :
+					       MADV_POPULATE_READ);
+	if (maps)
+		fclose(maps);
+}
+
 /* A process has one runtime, whatever channels it joins. */
 static void start_runtime(const struct link *link, enum role role,
 			  unsigned int worker)
@@ -218,6 +235,7 @@ static void start_runtime(const struct link *link, enum role role,
 		 role == ROLE_PRODUCER ? 'p' : 'c', worker);
 	iox_set_loglevel(Iceoryx_LogLevel_Off);
 	iox_runtime_init(name);
+	touch_segments();
 }
 
 static const char *instance_of(const struct link *link)

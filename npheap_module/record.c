@@ -448,7 +448,7 @@ void npheap_lock_show(struct seq_file *m, struct npheap_lock *rec)
 			    npheap_word_read(rec) == npheap_word_free(rec)))
 		seq_printf(m, "%llu\t%d\t%u\t%u\t%d\n", rec->key,
 			   npheap_rec_holder(rec, ns), rec->waiters,
-			   rec->readers, rec->marked);
+			   rec->readers, rec->lost ? 2 : rec->marked);
 	npheap_rec_unlock(rec);
 }
 

@@ -20,7 +20,15 @@ void usage_error(const char *format, ...)
 	va_start(args, format);
 	vwarnx(format, args);
 	va_end(args);
-	fprintf(stderr, "Try '%s --help'.\n", program_invocation_short_name);
+	bad_option();
+}
+
+void bad_option(void)
+{
+	const char *command = command_name();
+
+	fprintf(stderr, "Try 'npheap %s%s--help'.\n", command,
+		command[0] ? " " : "");
 	exit(EXIT_USAGE);
 }
 
@@ -191,15 +199,55 @@ const char *human_size(uint64_t bytes, char text[SIZE_TEXT])
 	return text;
 }
 
+long long heap_number(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	return read_number(path);
+}
+
+/* "3M of 236M bytes", "5 of 100 objects". */
+static void use_of(const char *name, char *text, size_t size)
+{
+	char max[32], used_text[SIZE_TEXT], limit_text[SIZE_TEXT];
+	long long used, limit;
+
+	snprintf(max, sizeof(max), "max_%s", name);
+	used = heap_number(name);
+	limit = heap_number(max);
+	if (strstr(name, "bytes"))
+		snprintf(text, size, "%s of %s %s", human_size(used, used_text),
+			 human_size(limit, limit_text), name);
+	else
+		snprintf(text, size, "%lld of %lld %s", used, limit, name);
+}
+
+/* Which one that is the kernel does not say. */
+static const char *explain_limits(void)
+{
+	char bytes[64], objects[64], sparse_bytes[64], locks[64];
+	static char text[320];
+
+	use_of("bytes", bytes, sizeof(bytes));
+	use_of("objects", objects, sizeof(objects));
+	use_of("sparse_bytes", sparse_bytes, sizeof(sparse_bytes));
+	use_of("locks", locks, sizeof(locks));
+	snprintf(text, sizeof(text),
+		 "a limit of the heap is reached; there are %s, %s, %s, %s",
+		 bytes, objects, sparse_bytes, locks);
+	return text;
+}
+
 const char *explain(int rc)
 {
 	switch (-rc) {
 	case ENOENT:
 		return "no such object";
 	case ENOSPC:
-		return "a limit of the heap is reached (npheap doctor shows them)";
+		return explain_limits();
 	case EDQUOT:
-		return "your limit in the heap is reached (npheap doctor shows it)";
+		return "your limit in the heap is reached (see max_user_* in /sys/class/misc/npheap)";
 	case ENOTRECOVERABLE:
 		return "a holder died, and another gave the lock back without having settled that; an administrator can reset it: npheap unlock --force";
 	case EBADF:

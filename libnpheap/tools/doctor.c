@@ -171,7 +171,7 @@ int cmd_doctor(int argc, char **argv)
 		case 'h':
 			print_help();
 		default:
-			return EXIT_USAGE;
+			bad_option();
 		}
 	}
 	if (optind < argc)

@@ -16,7 +16,8 @@
 
 #define SYSFS "/sys/class/misc/npheap/"
 
-static long long heap_number(const char *name)
+/* Below the directory that is examined. */
+static long long examined(const char *name)
 {
 	char path[128];
 
@@ -31,8 +32,8 @@ static void check_limit(const char *name, const char *what, bool bytes)
 	const char *todo;
 
 	snprintf(max, sizeof(max), "max_%s", name);
-	used = heap_number(name);
-	limit = heap_number(max);
+	used = examined(name);
+	limit = examined(max);
 	if (used < 0 || limit < 0 || used <= limit / 10 * 9)
 		return;
 	snprintf(used_text, sizeof(used_text), "%lld", used);
@@ -171,7 +172,7 @@ static void list_mappers(char *text, size_t size)
 
 static void check_deleted(void)
 {
-	long long bytes = heap_number("deleted_bytes");
+	long long bytes = examined("deleted_bytes");
 	char pids[256], size[SIZE_TEXT];
 
 	if (bytes <= 0)
@@ -189,18 +190,26 @@ static void check_deleted(void)
 static void check_marks(void)
 {
 	struct key_state *locks;
-	size_t count, i, marked = 0;
-	uint64_t first = 0;
+	size_t count, i, marked = 0, lost = 0;
+	uint64_t first = 0, first_lost = 0;
 
 	if (read_locks(&locks, &count))
 		return;
 	for (i = 0; i < count; i++) {
-		if (!locks[i].marked)
-			continue;
-		if (!marked++)
+		if (locks[i].marked == MARK_LOST) {
+			if (!lost++)
+				first_lost = locks[i].key;
+		} else if (locks[i].marked && !marked++) {
 			first = locks[i].key;
+		}
 	}
 	free(locks);
+	if (lost)
+		report(WARNING, "unusable-locks",
+		       text("look at the data, then, as root: npheap unlock --force %" PRIu64,
+			    first_lost),
+		       "%zu keys can be locked by nobody: a holder died, and the next gave the lock back without having settled that; the first is %" PRIu64,
+		       lost, first_lost);
 	if (!marked)
 		return;
 	report(WARNING, "dead-holders",

@@ -287,7 +287,7 @@ int cmd_get(int argc, char **argv)
 	int first = get_options(&get, argc, argv, LOCK_SHORT_OPTIONS "s:h"), rc;
 
 	if (argc - first < 1 || argc - first > 2)
-		usage_error("get takes a key and a file");
+		usage_error("get takes a key, and a file where that is not standard output");
 	get.lock.key = parse_key(argv[first]);
 	get.lock.heap = open_heap(get.locked ? 0 : NPHEAP_RDONLY);
 	open_target(&get.target, argv[first + 1]);

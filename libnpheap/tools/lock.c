@@ -164,7 +164,7 @@ int cmd_lock(int argc, char **argv)
 		case 'h':
 			print_help();
 		default:
-			return EXIT_USAGE;
+			bad_option();
 		}
 	}
 	if (optind == argc)
@@ -198,6 +198,9 @@ static void tell_holder(uint64_t key)
 	else if (lock && lock->readers)
 		warnx("key %" PRIu64 ": held by %" PRIu64 " readers; --force takes it away",
 		      key, lock->readers);
+	else if (lock && lock->marked == MARK_LOST)
+		warnx("key %" PRIu64 ": not held, but nobody gets it: %s", key,
+		      explain(-ENOTRECOVERABLE));
 	else if (lock && lock->marked)
 		warnx("key %" PRIu64 ": not held, but a holder died and nobody has settled that",
 		      key);
@@ -239,7 +242,7 @@ int cmd_unlock(int argc, char **argv)
 		if (c == 'h')
 			print_help();
 		if (c != 'f')
-			return EXIT_USAGE;
+			bad_option();
 		force = true;
 	}
 	keys = parse_keys(argc - optind, argv + optind, &count);

@@ -206,7 +206,7 @@ int cmd_ls(int argc, char **argv)
 			table.name = "locks";
 			table.usual = usual_of_locks;
 		} else if (!table_option(&table, c, optarg)) {
-			return EXIT_USAGE;
+			bad_option();
 		}
 	}
 	if (optind < argc)
@@ -296,7 +296,7 @@ int cmd_stat(int argc, char **argv)
 		if (c == 'h')
 			print_help();
 		if (!table_option(&table, c, optarg))
-			return EXIT_USAGE;
+			bad_option();
 		/* Who chooses columns, or their form, wants a table. */
 		if (c == 'o' || c == 'r' || c == 'n' || c == TABLE_OUTPUT_ALL)
 			table.vertical = false;

@@ -93,11 +93,19 @@ static const struct command commands[] = {
 
 static const struct command *running;
 
+const char *command_name(void)
+{
+	return running ? running->name : "";
+}
+
 void print_help(void)
 {
 	printf("usage: npheap %s -h, --help             this text\n\n"
-	       "%s.  KEY is decimal, or 0x and hexadecimal; SIZE may end in K, M, G or T.\n"
-	       "See npheap(1).\n", running->usage, running->summary);
+	       "%s.%s%s\nSee npheap(1).\n", running->usage, running->summary,
+	       strstr(running->usage, "KEY") ?
+		       "  KEY is decimal, or 0x and hexadecimal." : "",
+	       strstr(running->usage, "SIZE") ?
+		       "  SIZE may end in K, M, G, T or P." : "");
 	exit(EXIT_SUCCESS);
 }
 
@@ -139,7 +147,13 @@ int main(int argc, char **argv)
 		list_commands(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+	/* "npheap help COMMAND", as people try it. */
+	if (argc == 3 && !strcmp(argv[1], "help")) {
+		argv[1] = argv[2];
+		argv[2] = "--help";
+	}
+	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") ||
+	    !strcmp(argv[1], "help")) {
 		list_commands(stdout);
 		return EXIT_SUCCESS;
 	}

@@ -25,7 +25,7 @@ static bool parse_force(int argc, char **argv)
 		if (c == 'h')
 			print_help();
 		if (c != 'f')
-			exit(EXIT_USAGE);
+			bad_option();
 		force = true;
 	}
 	return force;

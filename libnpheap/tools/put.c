@@ -238,14 +238,25 @@ static int fill(struct put *put, char *addr, bool fresh)
 	return rc;
 }
 
+/* A page could not be written: it was cut off, or a sparse object found no room. */
+static const char *explain_fault(const struct put *put)
+{
+	uint64_t size;
+
+	if (npheap_size(put->lock.heap, put->lock.key, &size) ||
+	    size < put->source.size)
+		return "the object became smaller, or is deleted";
+	return "there was no memory for a page of it; see the limits in npheap(4)";
+}
+
 /* What happened to the source, or to the object under us. */
-static const char *explain_put(int rc)
+static const char *explain_put(const struct put *put, int rc)
 {
 	switch (-rc) {
 	case ENODATA:
 		return "the file became shorter while it was read";
 	case EFAULT:
-		return "the object became smaller, or there was no memory for a page of it";
+		return explain_fault(put);
 	case EBUSY:
 		return "another process maps what would be cut off; see --replace";
 	case EFBIG:
@@ -263,6 +274,7 @@ static int put_object(struct put *put)
 {
 	const struct npheap_mapping *mapping;
 	unsigned long long key = put->lock.key;
+	char size[SIZE_TEXT];
 	bool fresh;
 	int rc;
 
@@ -270,7 +282,8 @@ static int put_object(struct put *put)
 		return EXIT_FAILURE;
 	rc = make_room(put, &fresh);
 	if (rc) {
-		warnx("key %llu: %s%s", key, explain_put(rc),
+		warnx("key %llu: no object of %s: %s%s", key,
+		      human_size(put->source.size, size), explain_put(put, rc),
 		      put->deleted ? "; what was there is deleted" : "");
 		drop_lock(&put->lock, false);
 		return EXIT_FAILURE;
@@ -283,8 +296,8 @@ static int put_object(struct put *put)
 		rc = fill(put, mapping->addr, fresh);
 	if (rc) {
 		/* The lock goes with this process: the next holder is told. */
-		warnx("key %llu: %s; the object is half written", key,
-		      explain_put(rc));
+		warnx("key %llu: %s; the object is half written, npheap rm %llu deletes it",
+		      key, explain_put(put, rc), key);
 		return EXIT_FAILURE;
 	}
 	npheap_detach(put->lock.heap, mapping);
@@ -316,10 +329,10 @@ int cmd_put(int argc, char **argv)
 		else if (c == 'm')
 			put.max_size = parse_size(optarg);
 		else if (!lock_option(&put.lock, c, optarg))
-			return EXIT_USAGE;
+			bad_option();
 	}
 	if (argc - optind < 1 || argc - optind > 2)
-		usage_error("put takes a key and a file");
+		usage_error("put takes a key, and a file where that is not standard input");
 	put.lock.key = parse_key(argv[optind]);
 	open_source(&put.source, argv[optind + 1]);
 	if (put.max_size && put.max_size < put.source.size)

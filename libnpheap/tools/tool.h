@@ -38,6 +38,12 @@ int cmd_doctor(int argc, char **argv);
 void usage_error(const char *format, ...)
 	__attribute__((noreturn, format(printf, 1, 2)));
 
+/** The same after getopt has said it. */
+void bad_option(void) __attribute__((noreturn));
+
+/** The command that runs; "" where that is not known yet. */
+const char *command_name(void);
+
 /** Prints the usage of the command that runs, and ends the program. */
 void print_help(void) __attribute__((noreturn));
 
@@ -58,6 +64,9 @@ uint64_t parse_deadline(const char *text);
 
 /** The number in a file of sysfs; -1 where there is none. */
 long long read_number(const char *path);
+
+/** One of /sys/class/misc/npheap; -1 where that is not to be read. */
+long long heap_number(const char *name);
 
 /** The name of a thread, without what a terminal would act on; false: gone. */
 #define THREAD_NAME 32

@@ -264,14 +264,6 @@ static void add_locks(void)
 	free(locks);
 }
 
-static long long heap_number(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
-	return read_number(path);
-}
-
 static void add_objects(void)
 {
 	struct object *objects;
@@ -633,7 +625,7 @@ int cmd_top(int argc, char **argv)
 		case 'h':
 			print_help();
 		default:
-			return EXIT_USAGE;
+			bad_option();
 		}
 	}
 	if (optind < argc)

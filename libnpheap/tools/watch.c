@@ -166,7 +166,7 @@ int cmd_watch(int argc, char **argv)
 		case 'h':
 			print_help();
 		default:
-			return EXIT_USAGE;
+			bad_option();
 		}
 	}
 	keys = parse_keys(argc - optind, argv + optind, &nr_keys);

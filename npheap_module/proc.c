@@ -60,6 +60,9 @@ static void *table_start(struct seq_file *m, loff_t *pos)
 	return IS_ERR(entry) ? cursor_next(cursor) : entry;
 }
 
+/* So many at a time: what a resize moves between two parts may be listed twice. */
+#define WALK_AT_ONCE 1024
+
 /* One call may walk over millions: in a seek, or where few have a line. */
 static void cursor_pause(struct cursor *cursor)
 {
@@ -70,8 +73,7 @@ static void cursor_pause(struct cursor *cursor)
 
 static void *table_next(struct seq_file *m, void *entry, loff_t *pos)
 {
-	++*pos;
-	if (need_resched())
+	if (++*pos % WALK_AT_ONCE == 0)
 		cursor_pause(m->private);
 	return cursor_next(m->private);
 }

@@ -215,7 +215,7 @@ int wait_and_report(void *arg)
 
 	gate_add(&scene->started, 1);
 	rc = npheap_acquire_with(heap, scene->key, (uintptr_t)arg,
-				 in_ms(10000));
+				 in_ms(TEST_SECONDS / 2 * 1000));
 	scene->result = -rc;
 	if (rc && rc != -EOWNERDEAD)
 		return 0;

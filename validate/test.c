@@ -2,6 +2,7 @@
 /* What test.h promises. */
 #include <ctype.h>
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
@@ -481,22 +482,41 @@ long long available_bytes(void)
 	return number_after("/proc/meminfo", "MemAvailable:") * 1024;
 }
 
-/* Lines of the table of locks; which lists no idle ones. */
+static int compare_keys(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Keys of the table of locks, which may list one twice when it is resized. */
 static long long count_locks(int count_marked)
 {
 	FILE *file = fopen("/proc/npheap/locks", "re");
 	int holder, waiters, readers, marked;
+	uint64_t *keys = NULL, key;
+	size_t n = 0, room = 0, i;
 	long long count = 0;
 	char line[128];
 
 	if (!file)
 		fail_test("/proc/npheap/locks: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%*u %d %d %d %d", &holder, &waiters,
-			   &readers, &marked) == 4)
-			count += holder || waiters || readers ||
-				 (marked && count_marked);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%" SCNu64 " %d %d %d %d", &key, &holder,
+			   &waiters, &readers, &marked) != 5 ||
+		    !(holder || waiters || readers || (marked && count_marked)))
+			continue;
+		if (n == room)
+			keys = realloc(keys, (room += 1000) * sizeof(*keys));
+		assert_non_null(keys);
+		keys[n++] = key;
+	}
 	fclose(file);
+	if (n)
+		qsort(keys, n, sizeof(*keys), compare_keys);
+	for (i = 0; i < n; i++)
+		count += !i || keys[i] != keys[i - 1];
+	free(keys);
 	return count;
 }
 

@@ -506,9 +506,11 @@ static long long count_locks(int count_marked)
 			   &waiters, &readers, &marked) != 5 ||
 		    !(holder || waiters || readers || (marked && count_marked)))
 			continue;
-		if (n == room)
-			keys = realloc(keys, (room += 1000) * sizeof(*keys));
-		assert_non_null(keys);
+		if (n == room) {
+			keys = reallocarray(keys, room += 1000, sizeof(*keys));
+			if (!keys)
+				abort();
+		}
 		keys[n++] = key;
 	}
 	fclose(file);

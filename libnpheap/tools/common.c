@@ -203,7 +203,7 @@ long long heap_number(const char *name)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/sys/class/misc/npheap/%s", name);
+	snprintf(path, sizeof(path), NPHEAP_SYSFS "%s", name);
 	return read_number(path);
 }
 
@@ -229,6 +229,8 @@ static const char *explain_limits(void)
 	char bytes[64], objects[64], sparse_bytes[64], locks[64];
 	static char text[320];
 
+	if (heap_number("bytes") < 0)
+		return "a limit of the heap is reached";
 	use_of("bytes", bytes, sizeof(bytes));
 	use_of("objects", objects, sizeof(objects));
 	use_of("sparse_bytes", sparse_bytes, sizeof(sparse_bytes));
@@ -247,7 +249,7 @@ const char *explain(int rc)
 	case ENOSPC:
 		return explain_limits();
 	case EDQUOT:
-		return "your limit in the heap is reached (see max_user_* in /sys/class/misc/npheap)";
+		return "your limit in the heap is reached (see max_user_* in " NPHEAP_SYSFS ")";
 	case ENOTRECOVERABLE:
 		return "a holder died, and another gave the lock back without having settled that; an administrator can reset it: npheap unlock --force";
 	case EBADF:

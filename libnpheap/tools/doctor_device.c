@@ -27,7 +27,7 @@ static bool check_node(struct stat *st)
 	unsigned int major, minor;
 	char numbers[32];
 
-	if (!system_line("/sys/class/misc/npheap/dev", numbers,
+	if (!system_line(NPHEAP_SYSFS "dev", numbers,
 			 sizeof(numbers)) ||
 	    sscanf(numbers, "%u:%u", &major, &minor) != 2) {
 		report(FAULT, "no-sysfs", "mount -t sysfs sysfs /sys; dmesg",

@@ -14,14 +14,12 @@
 #include "rates.h"
 #include "tool.h"
 
-#define SYSFS "/sys/class/misc/npheap/"
-
 /* Below the directory that is examined. */
 static long long examined(const char *name)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), SYSFS "%s", name);
+	snprintf(path, sizeof(path), NPHEAP_SYSFS "%s", name);
 	return system_number(path);
 }
 
@@ -42,7 +40,7 @@ static void check_limit(const char *name, const char *what, bool bytes)
 		human_size(used, used_text);
 		human_size(limit, limit_text);
 	}
-	todo = text("npheap ls, npheap rm KEY...; or, as root, a higher limit: echo NUMBER >" SYSFS "%s",
+	todo = text("npheap ls, npheap rm KEY...; or, as root, a higher limit: echo NUMBER >" NPHEAP_SYSFS "%s",
 		    max);
 	report(used < limit ? WARNING : FAULT,
 	       used < limit ? "limit-near" : "limit-reached", todo,
@@ -283,13 +281,13 @@ static void report_trial(int rc)
 	switch (-rc) {
 	case EDQUOT:
 		report(FAULT, "user-limit-reached",
-		       "delete what you created (npheap rm); or, as root, a higher limit: echo NUMBER >" SYSFS "max_user_bytes (max_user_objects, max_user_locks)",
+		       "delete what you created (npheap rm); or, as root, a higher limit: echo NUMBER >" NPHEAP_SYSFS "max_user_bytes (max_user_objects, max_user_locks)",
 		       "user %u has as much in the heap as one user may have",
 		       geteuid());
 		break;
 	case ENOSPC:
 		report(FAULT, "heap-full",
-		       "npheap ls, npheap rm KEY...; or, as root, higher limits in " SYSFS,
+		       "npheap ls, npheap rm KEY...; or, as root, higher limits in " NPHEAP_SYSFS,
 		       "a limit of the heap is reached: no object can be created");
 		break;
 	case ENOMEM:

@@ -29,11 +29,13 @@ struct object {
 	uint64_t max_size;
 };
 
-/** struct key_state - a line of /proc/npheap/locks
- * @marked: a holder died and nobody has settled that, or MARK_LOST: one that was
- *	    told gave the lock back without, and nobody gets it
- */
+/* One that was told of a death gave the lock back all the same: nobody gets it. */
 #define MARK_LOST 2
+
+/**
+ * struct key_state - a line of /proc/npheap/locks
+ * @marked: a holder died and nobody has settled that; or MARK_LOST
+ */
 struct key_state {
 	uint64_t key;
 	uint64_t holder;

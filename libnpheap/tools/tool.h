@@ -65,7 +65,9 @@ uint64_t parse_deadline(const char *text);
 /** The number in a file of sysfs; -1 where there is none. */
 long long read_number(const char *path);
 
-/** One of /sys/class/misc/npheap; -1 where that is not to be read. */
+#define NPHEAP_SYSFS "/sys/class/misc/npheap/"
+
+/** A number of NPHEAP_SYSFS; -1 where that is not to be read. */
 long long heap_number(const char *name);
 
 /** The name of a thread, without what a terminal would act on; false: gone. */

@@ -96,6 +96,7 @@ static void number_thread(void)
 static void session_forget(struct session *s)
 {
 	memset(s->bindings, 0, sizeof(s->bindings));
+	memset(s->written, 0, sizeof(s->written));
 	memset(s->attached, 0, sizeof(s->attached));
 }
 
@@ -158,18 +159,46 @@ static struct session *session_join(int fd)
 	return *place;
 }
 
-static void binding_write(struct session *s, uint64_t key,
-			  const struct target *t)
+/* Where the binding of a key is, or its second place. */
+static struct binding *binding_find(struct session *s, uint64_t key)
 {
 	struct binding *b = binding_place(s, key);
 
-	write_begin(s);
+	return b->tag == key + 1 ? b : binding_beside(s, key);
+}
+
+/* Whoever interrupts this finds no key in @b, or the one with its binding. */
+static void binding_put(struct session *s, struct binding *b,
+			const struct binding *new, uint64_t written)
+{
 	b->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
-	b->record = t->record;
-	b->unlocked = t->unlocked;
+	b->record = new->record;
+	b->unlocked = new->unlocked;
 	atomic_signal_fence(memory_order_seq_cst);
-	b->tag = key + 1;
+	b->tag = new->tag;
+	s->written[b - s->bindings] = written;
+}
+
+/*
+ * At its first place a key is found in least time, so the last one to be looked
+ * for is there; the one before goes to the second, if what is there is older.
+ */
+static void binding_write(struct session *s, uint64_t key,
+			  const struct target *t)
+{
+	const struct binding new = { key + 1, t->record, t->unlocked };
+	struct binding *b = binding_place(s, key);
+	struct binding *beside = binding_beside(s, key);
+	uint64_t written;
+
+	write_begin(s);
+	written = s->written[b - s->bindings];
+	if (b->tag != new.tag &&
+	    (beside->tag == new.tag ||
+	     written > s->written[beside - s->bindings]))
+		binding_put(s, beside, b, written);
+	binding_put(s, b, &new, ++s->writes);
 	write_end(s);
 }
 
@@ -198,12 +227,21 @@ static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 static bool binding_is_out_of_reach(struct session *s, uint64_t key,
 				    const struct target *t)
 {
-	struct binding *b = binding_place(s, key);
+	struct binding *b = binding_find(s, key);
 
 	if (t->record != &out_of_reach || !t->unlocked)
 		return false;
 	b->unlocked--;
 	return true;
+}
+
+/* Where it was found at its second place, it shall be at the first. */
+static void binding_promote(struct session *s, uint64_t key,
+			    const struct target *t)
+{
+	if (binding_place(s, key)->tag != key + 1 && !s->writing &&
+	    session_known(s->fd) == s)
+		binding_write(s, key, t);
 }
 
 bool npheap_learn(int fd, uint64_t key, struct target *t)
@@ -215,8 +253,10 @@ bool npheap_learn(int fd, uint64_t key, struct target *t)
 	if (!s || key > NPHEAP_KEY_MAX)
 		return false;
 	if (binding_known(s, key, t)) {
-		if (!target_is_over(t))
+		if (!target_is_over(t)) {
+			binding_promote(s, key, t);
 			return true;
+		}
 		if (binding_is_out_of_reach(s, key, t))
 			return false;
 	}

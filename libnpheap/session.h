@@ -25,7 +25,10 @@
 /* A descriptor has the place of its number, modulo this. */
 #define SESSIONS 4
 
-/* Keys whose records a session remembers; a power of two. */
+/*
+ * Keys whose records a session remembers, a power of two.  Each has two places to
+ * be at, as two of 64 keys that hash at random often have the same first one.
+ */
 #define BINDINGS_SHIFT 12
 #define BINDINGS (1u << BINDINGS_SHIFT)
 
@@ -54,7 +57,8 @@ struct attached {
 
 /*
  * A thread's use of a descriptor.  @writing: see above.  @spins: how many looks
- * at a lock that is held seem to be worth it.
+ * at a lock that is held seem to be worth it.  @written: the number of the write
+ * that made a binding.
  */
 struct session {
 	int fd;
@@ -66,6 +70,8 @@ struct session {
 	uint32_t slots;
 	int spins;
 	struct binding bindings[BINDINGS];
+	uint64_t writes;
+	uint64_t written[BINDINGS];
 	struct attached attached[ATTACHED];
 };
 
@@ -111,9 +117,15 @@ static inline uint64_t hash_of(uint64_t key, unsigned int bits)
 	return key * 0x9e3779b97f4a7c15 >> (64 - bits);
 }
 
+/* The first place of a key; the second is that of its neighbour. */
 static inline struct binding *binding_place(struct session *s, uint64_t key)
 {
 	return &s->bindings[hash_of(key, BINDINGS_SHIFT)];
+}
+
+static inline struct binding *binding_beside(struct session *s, uint64_t key)
+{
+	return &s->bindings[hash_of(key, BINDINGS_SHIFT) ^ 1];
 }
 
 static inline struct attached *attached_place(struct session *s, uint64_t key)
@@ -133,11 +145,10 @@ struct target {
 	uint64_t owner;
 };
 
-static inline bool binding_known(struct session *s, uint64_t key,
-				 struct target *t)
+static inline bool binding_copy(const struct binding *b,
+				const struct session *s, uint64_t key,
+				struct target *t)
 {
-	const struct binding *b = binding_place(s, key);
-
 	t->record = b->record;
 	atomic_signal_fence(memory_order_seq_cst);
 	t->unlocked = b->unlocked;
@@ -147,6 +158,13 @@ static inline bool binding_known(struct session *s, uint64_t key,
 	return likely(b->tag == key + 1 && b->tag) &&
 	       /* A handler may have found the same key elsewhere. */
 	       likely(b->record == t->record);
+}
+
+static inline bool binding_known(struct session *s, uint64_t key,
+				 struct target *t)
+{
+	return likely(binding_copy(binding_place(s, key), s, key, t)) ||
+	       binding_copy(binding_beside(s, key), s, key, t);
 }
 
 /* Swaps the word: @old and @new are what it has besides the generation. */
@@ -168,16 +186,16 @@ static inline bool target_is_over(const struct target *t)
 	return (word ^ t->unlocked) >> 32;
 }
 
-/* What is known of the key, where the session still holds. */
+/* What is known of the key at its first place, where the session still holds. */
 static inline bool known(int fd, uint64_t key, struct target *t)
 {
 	struct session *s = session_known(fd);
 
-	return likely(s) && binding_known(s, key, t);
+	return likely(s) && binding_copy(binding_place(s, key), s, key, t);
 }
 
 /*
- * Finds out what is not known.  False where the table is of no help: the ioctl
+ * Finds out what is not known there.  False where the table is of no help: the ioctl
  * then does the work, or says what is wrong.
  */
 bool npheap_learn(int fd, uint64_t key, struct target *t);

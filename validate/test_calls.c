@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 
+#include "dice.h"
 #include "scene.h"
 
 /* By then the library has noticed whatever became better. */
@@ -140,6 +141,53 @@ static void check_fast_soon(int fd)
 	begin_count();
 	child_check(!pairs(fd, SOON));
 	child_check(end_count() == 0);
+}
+
+/* ------------------------------------------------------------- many keys -- */
+
+#define KEYS 64
+#define CHOICES 40
+#define SPREAD 1000000
+
+static void lock_each(const uint64_t *keys)
+{
+	int i;
+
+	for (i = 0; i < KEYS; i++)
+		child_check(!lock(keys[i]) && !unlock(keys[i]));
+}
+
+/* With one place for each key there would be some 40 in all, of 4,096 places. */
+static int lock_many(void *arg)
+{
+	struct dice dice = dice_new(1, 0);
+	unsigned long binds = 0;
+	uint64_t keys[KEYS];
+	int i, n;
+
+	(void)arg;
+	stop_for_parent();
+	for (n = 0; n < CHOICES; n++) {
+		for (i = 0; i < KEYS; i++)
+			keys[i] = scene->key + dice_roll(&dice, SPREAD);
+		lock_each(keys);
+		begin_count();
+		lock_each(keys);
+		end_count();
+		binds += account->binds;
+	}
+	printf("# %lu of %d keys were asked for again\n", binds, CHOICES * KEYS);
+	fflush(stdout);
+	child_check(binds <= 10);
+	return 0;
+}
+
+static void keys_seldom_displace_each_other(void **state)
+{
+	(void)state;
+	scene_new();
+	count_in(lock_many);
+	scene_free();
 }
 
 /* --------------------------------------------------------------- refusals -- */
@@ -442,6 +490,7 @@ static void first_call_may_be_a_handlers(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(calls_are_none_where_the_table_helps),
+	TEST(keys_seldom_displace_each_other),
 	TEST(calls_on_a_read_only_descriptor),
 	TEST(calls_while_another_shares_the_memory),
 	TEST(calls_without_memory),

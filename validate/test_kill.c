@@ -19,6 +19,7 @@
 
 /* An operation that takes longer is not killed at all of its points ... */
 #define PLAN_MS 4000
+#define HANDLER_MS 8000
 /* ... unless that is asked for. */
 #define EVERY_MS 50000
 
@@ -120,7 +121,7 @@ static void try_to_intrude(void)
 	plan->kind->release();
 }
 
-static unsigned long kill_at(struct tally *tally, unsigned long point)
+static unsigned long kill_at(void *tally, unsigned long point)
 {
 	long long locks = locks_in_use();
 	pid_t pid = start_victim();
@@ -132,20 +133,22 @@ static unsigned long kill_at(struct tally *tally, unsigned long point)
 	return reached;
 }
 
-static long long plan_ms = PLAN_MS;
+static long long plan_ms = PLAN_MS, handler_ms = HANDLER_MS;
 
 /* Every 1024th, those between them, and so on to all, if there is time. */
-static void kill_at_points(struct tally *tally, unsigned long points)
+static void at_points(unsigned long points, long long ms,
+		      unsigned long (*at)(void *arg, unsigned long point),
+		      void *arg)
 {
-	long long limit = now_ms() + plan_ms;
+	long long limit = now_ms() + ms;
 	unsigned long stride, point;
 
-	kill_at(tally, 0);
+	at(arg, 0);
 	for (stride = 1024; stride; stride /= 2)
 		for (point = stride; point < points; point += 2 * stride) {
 			if (now_ms() > limit)
 				return;
-			kill_at(tally, point);
+			at(arg, point);
 		}
 }
 
@@ -161,7 +164,7 @@ static void kill_everywhere(const struct plan *p)
 	use_one_cpu(&before);
 	scene_new();
 	points = kill_at(&tally, TO_THE_END);
-	kill_at_points(&tally, points);
+	at_points(points, plan_ms, kill_at, &tally);
 	scene_free();
 	sched_setaffinity(0, sizeof(before), &before);
 	printf("# kill %s: %s: %lu of %lu points, %lu recovered, %lu told of the death\n",
@@ -198,7 +201,7 @@ static void kill_in_robust_mutex(void **state)
 
 /* ------------------------------------------------ handlers, not kills */
 
-/* A key whose place in the library's memory of records is that of @key. */
+/* A key whose first place in the library's memory of records is that of @key. */
 static uint64_t neighbour_of(uint64_t k)
 {
 	const uint64_t factor = 0x9e3779b97f4a7c15;
@@ -230,6 +233,19 @@ static void expect_interruption_and_hold(void)
 	hold_it();
 }
 
+/* The key is found at its second place, and changes places with the other. */
+static void expect_interruption_of_displaced(void)
+{
+	expect_interruption();
+	use_neighbour(0);
+}
+
+static void expect_interruption_of_displaced_and_hold(void)
+{
+	expect_interruption_and_hold();
+	use_neighbour(0);
+}
+
 static int is_held(uint64_t k)
 {
 	int rc = npheap_acquire_with(heap, k, NPHEAP_TRY, NPHEAP_FOREVER);
@@ -239,15 +255,21 @@ static int is_held(uint64_t k)
 	return rc == -EBUSY;
 }
 
-/* Returns whether the operation had its effect, and no other. */
-static int interrupt_at(unsigned long point, unsigned long *reached)
+struct interruptions {
+	unsigned long points;
+	unsigned long right;
+};
+
+/* Counts those where the operation had its effect, and no other. */
+static unsigned long interrupt_at(void *interruptions, unsigned long point)
 {
+	struct interruptions *all = interruptions;
 	int expected = plan->body == do_lock;
 	long long limit = now_ms() + DEADLINE_MS;
 	pid_t pid = start_victim();
+	unsigned long reached = step_to(pid, point);
 	int good;
 
-	*reached = step_to(pid, point);
 	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1), 0);
 	while (scene->phase != 2 && now_ms() < limit)
 		sched_yield();
@@ -257,28 +279,29 @@ static int interrupt_at(unsigned long point, unsigned long *reached)
 	       !is_held(neighbour);
 	if (!good)
 		printf("# handler at point %lu of %s: the key is %sheld, the handler's key is %sheld\n",
-		       *reached, plan->name, is_held(key) ? "" : "not ",
+		       reached, plan->name, is_held(key) ? "" : "not ",
 		       is_held(neighbour) ? "" : "not ");
 	kill_and_reap(pid);
-	judge(&(struct tally){ 0 }, *reached, locks_in_use());
-	return good;
+	judge(&(struct tally){ 0 }, reached, locks_in_use());
+	all->points++;
+	all->right += good;
+	return reached;
 }
 
 static void interrupt_everywhere(const struct plan *p)
 {
-	long long limit = now_ms() + 2 * plan_ms;
-	unsigned long points, point, reached, good;
+	struct interruptions all = { 0 };
+	unsigned long points;
 
 	plan = p;
 	scene_new();
 	neighbour = neighbour_of(key);
-	good = interrupt_at(TO_THE_END, &points);
-	for (point = 0; point < points && now_ms() < limit; point++)
-		good += interrupt_at(point, &reached);
+	points = interrupt_at(&all, TO_THE_END);
+	at_points(points, handler_ms, interrupt_at, &all);
 	scene_free();
 	printf("# handler in %s: %lu of %lu points, %lu right\n", p->name,
-	       point + 1, points + 1, good);
-	assert_int_equal(good, point + 1);
+	       all.points, points + 1, all.right);
+	assert_int_equal(all.right, all.points);
 }
 
 static void handler_in_lock(void **state)
@@ -300,17 +323,40 @@ static void handler_in_unlock(void **state)
 	interrupt_everywhere(&p);
 }
 
+static void handler_in_lock_of_displaced_key(void **state)
+{
+	static const struct plan p = { "", "lock of a displaced key", &by_heap,
+				       expect_interruption_of_displaced,
+				       do_lock, ALONE, 0 };
+
+	(void)state;
+	interrupt_everywhere(&p);
+}
+
+static void handler_in_unlock_of_displaced_key(void **state)
+{
+	static const struct plan p = {
+		"", "unlock of a displaced key", &by_heap,
+		expect_interruption_of_displaced_and_hold, do_unlock, ALONE, 0
+	};
+
+	(void)state;
+	interrupt_everywhere(&p);
+}
+
 static const struct CMUnitTest others[] = {
 	TEST(kill_in_robust_mutex),
 	TEST(handler_in_lock),
+	TEST(handler_in_lock_of_displaced_key),
 	TEST(handler_in_unlock),
+	TEST(handler_in_unlock_of_displaced_key),
 };
 
 int main(int argc, char **argv)
 {
 	bind_now(argv);
 	if (argc == 2 && !strcmp(argv[1], "every"))
-		plan_ms = EVERY_MS;
+		plan_ms = handler_ms = EVERY_MS;
 	return run_plans("kill_in", kill_in_heap, others,
 			 sizeof(others) / sizeof(others[0]));
 }

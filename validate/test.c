@@ -64,15 +64,25 @@ static int epitaph_length;
 static const char autopsy[] =
 	"for p in /proc/[0-9]*; do [ -e $p/exe ] || continue\n"
 	"echo \"# ${p#/proc/} $(cat $p/comm) $(cat $p/wchan)\"\n"
-	"sed 's/^/#    /' $p/stack; done 2>/dev/null; exit 97";
+	"sed 's/^/#    /' $p/stack; done 2>/dev/null";
 
-/* The children need no killing: they die with this process. */
+/*
+ * The children need no killing: they die with this process.  An exec of its own
+ * would give its locks back, and others would go on before anybody looks.
+ */
 static void on_time_limit(int sig)
 {
+	pid_t pid;
+
 	(void)sig;
 	if (write(STDOUT_FILENO, epitaph, epitaph_length) < 0)
 		_exit(98);
-	execl("/bin/sh", "sh", "-c", autopsy, NULL);
+	pid = fork();
+	if (!pid) {
+		execl("/bin/sh", "sh", "-c", autopsy, NULL);
+		_exit(98);
+	}
+	waitpid(pid, NULL, 0);
 	_exit(97);
 }
 

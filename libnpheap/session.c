@@ -96,7 +96,6 @@ static void number_thread(void)
 static void session_forget(struct session *s)
 {
 	memset(s->bindings, 0, sizeof(s->bindings));
-	memset(s->written, 0, sizeof(s->written));
 	memset(s->attached, 0, sizeof(s->attached));
 }
 
@@ -119,10 +118,12 @@ static void session_fill(struct session *s, int fd,
 static bool was_refused(int fd)
 {
 	struct refusal *r = &refusals[fd % SESSIONS];
+	unsigned int left = r->calls_by_ioctl;
 
-	if (r->fd != fd || !r->calls_by_ioctl)
+	if (r->fd != fd || !left)
 		return false;
-	r->calls_by_ioctl--;
+	/* Not counted down: a handler may have done so, too. */
+	r->calls_by_ioctl = left - 1;
 	return true;
 }
 
@@ -159,46 +160,51 @@ static struct session *session_join(int fd)
 	return *place;
 }
 
-/* Where the binding of a key is, or its second place. */
-static struct binding *binding_find(struct session *s, uint64_t key)
-{
-	struct binding *b = binding_place(s, key);
-
-	return b->tag == key + 1 ? b : binding_beside(s, key);
-}
-
 /* Whoever interrupts this finds no key in @b, or the one with its binding. */
-static void binding_put(struct session *s, struct binding *b,
-			const struct binding *new, uint64_t written)
+static void binding_put(struct binding *b, const struct binding *new)
 {
 	b->tag = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->record = new->record;
 	b->unlocked = new->unlocked;
+	b->written = new->written;
 	atomic_signal_fence(memory_order_seq_cst);
 	b->tag = new->tag;
-	s->written[b - s->bindings] = written;
 }
 
-/*
- * At its first place a key is found in least time, so the last one to be looked
- * for is there; the one before goes to the second, if what is there is older.
- */
+/* At its first place; what is there goes to the second, if that is older. */
 static void binding_write(struct session *s, uint64_t key,
 			  const struct target *t)
 {
-	const struct binding new = { key + 1, t->record, t->unlocked };
+	struct binding new = { key + 1, t->record, t->unlocked, 0 };
 	struct binding *b = binding_place(s, key);
-	struct binding *beside = binding_beside(s, key);
-	uint64_t written;
+	struct binding *beside = binding_beside(b);
 
 	write_begin(s);
-	written = s->written[b - s->bindings];
+	new.written = ++s->writes;
 	if (b->tag != new.tag &&
-	    (beside->tag == new.tag ||
-	     written > s->written[beside - s->bindings]))
-		binding_put(s, beside, b, written);
-	binding_put(s, b, &new, ++s->writes);
+	    (beside->tag == new.tag || b->written > beside->written))
+		binding_put(beside, b);
+	binding_put(b, &new);
+	write_end(s);
+}
+
+/* From its second place, where it was found, to the first one. */
+static void binding_promote(struct session *s, uint64_t key)
+{
+	struct binding *b = binding_place(s, key);
+	struct binding *beside = binding_beside(b);
+	struct binding first;
+
+	if (b->tag == key + 1 || s->writing)
+		return;
+	write_begin(s);
+	if (beside->tag == key + 1) {
+		first = *b;
+		binding_put(b, beside);
+		b->written = ++s->writes;
+		binding_put(beside, &first);
+	}
 	write_end(s);
 }
 
@@ -221,27 +227,22 @@ static bool binding_ask(struct session *s, uint64_t key, struct target *t)
 }
 
 /*
- * The record is not in the table, or was not lately.  If a handler put another
- * binding here just now, counting down makes that one look over, no more.
+ * The record is not in the table, or was not lately.  A handler may have counted
+ * down, too, and put another binding here, so only what was looked at is.
  */
 static bool binding_is_out_of_reach(struct session *s, uint64_t key,
 				    const struct target *t)
 {
-	struct binding *b = binding_find(s, key);
+	struct binding *b = binding_place(s, key);
+	uint64_t left = t->unlocked;
 
-	if (t->record != &out_of_reach || !t->unlocked)
+	if (t->record != &out_of_reach || !left)
 		return false;
-	b->unlocked--;
+	if (b->tag != key + 1)
+		b = binding_beside(b);
+	__atomic_compare_exchange_n(&b->unlocked, &left, left - 1, false,
+				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	return true;
-}
-
-/* Where it was found at its second place, it shall be at the first. */
-static void binding_promote(struct session *s, uint64_t key,
-			    const struct target *t)
-{
-	if (binding_place(s, key)->tag != key + 1 && !s->writing &&
-	    session_known(s->fd) == s)
-		binding_write(s, key, t);
 }
 
 bool npheap_learn(int fd, uint64_t key, struct target *t)
@@ -254,7 +255,7 @@ bool npheap_learn(int fd, uint64_t key, struct target *t)
 		return false;
 	if (binding_known(s, key, t)) {
 		if (!target_is_over(t)) {
-			binding_promote(s, key, t);
+			binding_promote(s, key);
 			return true;
 		}
 		if (binding_is_out_of_reach(s, key, t))

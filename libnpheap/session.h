@@ -31,17 +31,21 @@
  */
 #define BINDINGS_SHIFT 12
 #define BINDINGS (1u << BINDINGS_SHIFT)
+/* Of its size in bytes. */
+#define BINDING_SHIFT 5
 
 /*
  * Where the record of a key is.  @tag is the key plus 1, so that zeroed memory
  * holds none; @unlocked is the record's word when nobody has the lock.  For a
  * record that is not in the table there is one on which every swap fails, and
- * @unlocked is the number of calls to be made by ioctl.
+ * @unlocked is the number of calls to be made by ioctl.  @written: the number of
+ * the write that made it.
  */
 struct binding {
 	uint64_t tag;
 	struct npheap_record *record;
 	uint64_t unlocked;
+	uint64_t written;
 };
 
 /* Attachments that a session remembers; a power of two. */
@@ -57,8 +61,7 @@ struct attached {
 
 /*
  * A thread's use of a descriptor.  @writing: see above.  @spins: how many looks
- * at a lock that is held seem to be worth it.  @written: the number of the write
- * that made a binding.
+ * at a lock that is held seem to be worth it.  @writes: of bindings.
  */
 struct session {
 	int fd;
@@ -69,9 +72,10 @@ struct session {
 	struct npheap_record *table;
 	uint32_t slots;
 	int spins;
-	struct binding bindings[BINDINGS];
 	uint64_t writes;
-	uint64_t written[BINDINGS];
+	/* The two places of a key are in one cache line. */
+	struct binding bindings[BINDINGS]
+		__attribute__((aligned(2 * sizeof(struct binding))));
 	struct attached attached[ATTACHED];
 };
 
@@ -117,15 +121,19 @@ static inline uint64_t hash_of(uint64_t key, unsigned int bits)
 	return key * 0x9e3779b97f4a7c15 >> (64 - bits);
 }
 
-/* The first place of a key; the second is that of its neighbour. */
+/* The first place of a key.  By its offset, as gcc 12 shifts an index twice. */
 static inline struct binding *binding_place(struct session *s, uint64_t key)
 {
-	return &s->bindings[hash_of(key, BINDINGS_SHIFT)];
+	size_t offset = hash_of(key, BINDINGS_SHIFT + BINDING_SHIFT) &
+			-sizeof(struct binding);
+
+	return (struct binding *)((char *)s->bindings + offset);
 }
 
-static inline struct binding *binding_beside(struct session *s, uint64_t key)
+/* The second, which is the first of others. */
+static inline struct binding *binding_beside(struct binding *b)
 {
-	return &s->bindings[hash_of(key, BINDINGS_SHIFT) ^ 1];
+	return (struct binding *)((uintptr_t)b ^ sizeof(*b));
 }
 
 static inline struct attached *attached_place(struct session *s, uint64_t key)
@@ -163,8 +171,10 @@ static inline bool binding_copy(const struct binding *b,
 static inline bool binding_known(struct session *s, uint64_t key,
 				 struct target *t)
 {
-	return likely(binding_copy(binding_place(s, key), s, key, t)) ||
-	       binding_copy(binding_beside(s, key), s, key, t);
+	struct binding *b = binding_place(s, key);
+
+	return likely(binding_copy(b, s, key, t)) ||
+	       binding_copy(binding_beside(b), s, key, t);
 }
 
 /* Swaps the word: @old and @new are what it has besides the generation. */
@@ -195,7 +205,7 @@ static inline bool known(int fd, uint64_t key, struct target *t)
 }
 
 /*
- * Finds out what is not known there.  False where the table is of no help: the ioctl
+ * Finds out what is not known at the first place.  False where the table is of no help: the ioctl
  * then does the work, or says what is wrong.
  */
 bool npheap_learn(int fd, uint64_t key, struct target *t);

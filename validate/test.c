@@ -77,12 +77,14 @@ static void on_time_limit(int sig)
 	(void)sig;
 	if (write(STDOUT_FILENO, epitaph, epitaph_length) < 0)
 		_exit(98);
-	pid = fork();
+	/* Not fork(), which calls what may wait for what hangs. */
+	pid = vfork();
 	if (!pid) {
 		execl("/bin/sh", "sh", "-c", autopsy, NULL);
 		_exit(98);
 	}
-	waitpid(pid, NULL, 0);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 	_exit(97);
 }
 
@@ -114,7 +116,6 @@ int test_end(void **state)
 	return 0;
 }
 
-/* Those that the environment's TEST_ONLY names; nobody frees them. */
 /* Whether the words of a list have the name among them. */
 static int is_among(const char *list, const char *name)
 {
@@ -128,6 +129,7 @@ static int is_among(const char *list, const char *name)
 	return 0;
 }
 
+/* Those that the environment names; nobody frees them. */
 static const struct CMUnitTest *chosen(const struct CMUnitTest *tests,
 				       size_t *count)
 {

@@ -16,6 +16,7 @@
 
 #include "dice.h"
 #include "scene.h"
+#include "session.h"
 
 /* By then the library has noticed whatever became better. */
 #define SOON 200
@@ -488,6 +489,104 @@ static void first_call_may_be_a_handlers(void **state)
 	scene_free();
 }
 
+/* --------------------------------- keys that are out of reach, interrupted */
+
+/* Keys that have the same first place; the library's own header says which. */
+static uint64_t neighbours[3];
+
+static void choose_neighbours(void)
+{
+	uint64_t k = scene->key;
+	int n = 0;
+
+	while (n < 3) {
+		if (hash_of(k, BINDINGS_SHIFT) ==
+		    hash_of(scene->key, BINDINGS_SHIFT))
+			neighbours[n++] = k;
+		k++;
+	}
+}
+
+/* As if all records were beyond what a process maps. */
+static struct session *reach_nothing(void)
+{
+	struct session *s;
+
+	child_check(!pairs(dev, 1));
+	s = npheap_sessions[dev % SESSIONS];
+	child_check(s && s->slots);
+	s->slots = 0;
+	memset(s->bindings, 0, sizeof(s->bindings));
+	return s;
+}
+
+/* Until so many more calls of the key go by ioctl before it is asked for. */
+static void call_until_left(struct session *s, uint64_t k, uint64_t left)
+{
+	const struct binding *b;
+
+	do {
+		child_check(npheap_getsize(dev, k) == 0);
+		b = binding_place(s, k);
+		child_check(b->tag == k + 1);
+	} while (b->unlocked != left);
+}
+
+static void see_size_in_handler(int sig)
+{
+	(void)sig;
+	child_check(npheap_getsize(dev, neighbours[scene->result]) == 0);
+	gate_add(&scene->signals, 1);
+}
+
+static void check_lock_is_one(uint64_t k)
+{
+	child_check(!lock(k));
+	child_check(raw_try(k) == EDEADLK);
+	child_check(!unlock(k));
+	child_check(unlock(k) == -1 && errno == EPERM);
+}
+
+/* The handler counts down what its caller is about to. */
+static int count_down(void *arg)
+{
+	(void)arg;
+	signal(SIGUSR1, see_size_in_handler);
+	call_until_left(reach_nothing(), neighbours[0], 1);
+	stop_for_parent();
+	check_lock_is_one(neighbours[0]);
+	check_lock_is_one(neighbours[0]);
+	return 0;
+}
+
+/* Or puts another there, which has none left. */
+static int count_down_another(void *arg)
+{
+	struct session *s;
+
+	(void)arg;
+	signal(SIGUSR1, see_size_in_handler);
+	s = reach_nothing();
+	call_until_left(s, neighbours[0], 1);
+	call_until_left(s, neighbours[1], 0);
+	stop_for_parent();
+	check_lock_is_one(neighbours[0]);
+	check_lock_is_one(neighbours[1]);
+	return 0;
+}
+
+static void handler_counts_calls_by_ioctl(void **state)
+{
+	(void)state;
+	scene_new();
+	choose_neighbours();
+	scene->result = 0;
+	interrupt_everywhere(count_down, NULL, POINTS_MS);
+	scene->result = 2;
+	interrupt_everywhere(count_down_another, NULL, POINTS_MS);
+	scene_free();
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(calls_are_none_where_the_table_helps),
 	TEST(keys_seldom_displace_each_other),
@@ -498,6 +597,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(calls_on_a_key_whose_record_is_not_mapped),
 	TEST(lock_that_is_held_is_looked_at),
 	TEST(first_call_may_be_a_handlers),
+	TEST(handler_counts_calls_by_ioctl),
 };
 
 int main(int argc, char **argv)

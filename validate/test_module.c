@@ -357,7 +357,7 @@ static void module_loads_and_unloads_100_times(void **state)
 	(void)state;
 	need_ko();
 	/* Longer than other tests may take: a debug kernel loads slowly. */
-	alarm(5 * TEST_SECONDS);
+	alarm(2 * TEST_SECONDS);
 	for (i = 0; i < ROUNDS; i++) {
 		/* The first rounds fill caches. */
 		if (i == 10)

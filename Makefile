@@ -33,7 +33,7 @@ help:
 	@echo 'make install      library, headers, tools, and the module where the kernel'
 	@echo '                  headers are there: DESTDIR= PREFIX= LIBDIR= KDIR='
 	@echo 'make uninstall    undo make install'
-	@echo 'make bench-instructions   NP-Heap and its peers, in instructions (15 minutes)'
+	@echo 'make bench-instructions   NP-Heap and its peers, in instructions (14 minutes)'
 	@echo 'make bench        the same in wall time, of which the ratios mean something'
 	@echo 'make bench-host   the same on this machine'
 	@echo 'make bench-results   benchmark/RESULTS.md and its plots, of what was measured'

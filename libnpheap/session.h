@@ -31,8 +31,6 @@
  */
 #define BINDINGS_SHIFT 12
 #define BINDINGS (1u << BINDINGS_SHIFT)
-/* Of its size in bytes. */
-#define BINDING_SHIFT 5
 
 /*
  * Where the record of a key is.  @tag is the key plus 1, so that zeroed memory
@@ -46,7 +44,12 @@ struct binding {
 	struct npheap_record *record;
 	uint64_t unlocked;
 	uint64_t written;
-};
+} __attribute__((aligned(32)));
+
+/* Of its size in bytes. */
+#define BINDING_SHIFT 5
+_Static_assert(sizeof(struct binding) == 1 << BINDING_SHIFT,
+	       "a place is found by its offset");
 
 /* Attachments that a session remembers; a power of two. */
 #define ATTACHED_SHIFT 8

@@ -15,8 +15,8 @@
 #include <sys/sysinfo.h>
 
 #include "dice.h"
+#include "neighbour.h"
 #include "scene.h"
-#include "session.h"
 
 /* By then the library has noticed whatever became better. */
 #define SOON 200
@@ -491,20 +491,14 @@ static void first_call_may_be_a_handlers(void **state)
 
 /* --------------------------------- keys that are out of reach, interrupted */
 
-/* Keys that have the same first place; the library's own header says which. */
+/* Keys that have the same first place. */
 static uint64_t neighbours[3];
 
 static void choose_neighbours(void)
 {
-	uint64_t k = scene->key;
-	int n = 0;
-
-	while (n < 3) {
-		if (hash_of(k, BINDINGS_SHIFT) ==
-		    hash_of(scene->key, BINDINGS_SHIFT))
-			neighbours[n++] = k;
-		k++;
-	}
+	neighbours[0] = scene->key;
+	neighbours[1] = neighbour_of(neighbours[0]);
+	neighbours[2] = neighbour_of(neighbours[1]);
 }
 
 /* As if all records were beyond what a process maps. */

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 
 #include "kill.h"
-#include "session.h"
+#include "neighbour.h"
 
 /* An operation that takes longer is not killed at all of its points ... */
 #define PLAN_MS 4000
@@ -202,16 +202,6 @@ static void kill_in_robust_mutex(void **state)
 }
 
 /* ------------------------------------------------ handlers, not kills */
-
-/* A key whose first place in the library's memory of records is that of @key. */
-static uint64_t neighbour_of(uint64_t k)
-{
-	uint64_t other = k + 1;
-
-	while (hash_of(k, BINDINGS_SHIFT) != hash_of(other, BINDINGS_SHIFT))
-		other++;
-	return other;
-}
 
 static uint64_t neighbour;
 

@@ -164,6 +164,14 @@ void heap_set(const char *name, long long value);
 /** MemAvailable of /proc/meminfo, in bytes. */
 long long available_bytes(void);
 
+/**
+ * The same once what was freed has come back, without what is kept of files,
+ * and with the pages that processors keep for themselves: those are free, but
+ * not counted so, and a kernel since 6.7 lets them become an eighth of memory.
+ * Two such figures differ by what has been lost between them.
+ */
+long long memory_left(void);
+
 /** How many locks are held or waited for, of all keys. */
 long long locks_in_use(void);
 

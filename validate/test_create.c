@@ -1196,38 +1196,6 @@ static void assert_caches_become(long long objects)
 	assert_int_equal(slab_used("npheap_object"), objects);
 }
 
-/* Bytes that processors keep for themselves, and that do not count as free. */
-static long long pages_at_processors(void)
-{
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	long long sum = 0, count;
-	char line[256];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, " count: %lld", &count) == 1)
-			sum += count;
-	fclose(file);
-	return sum * (long long)page;
-}
-
-/* Once what was freed has come back, and without what is kept of files. */
-static long long memory_left(void)
-{
-	long long most = 0, now;
-	int i;
-
-	for (i = 0; i < 10; i++) {
-		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-		write_text("/proc/sys/vm/drop_caches", "3");
-		usleep(100000);
-		now = available_bytes() + pages_at_processors();
-		if (now > most)
-			most = now;
-	}
-	return most;
-}
-
 /* What is deleted is gone, with all that it needed. */
 static void delete_all_gives_everything_back(void **state)
 {

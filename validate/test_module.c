@@ -361,7 +361,7 @@ static void module_loads_and_unloads_100_times(void **state)
 	for (i = 0; i < ROUNDS; i++) {
 		/* The first rounds fill caches. */
 		if (i == 10)
-			before = available_bytes();
+			before = memory_left();
 		leave_objects_behind(holder.key);
 		pids[i] = leave_locks_behind(&holder, i);
 		reload("");
@@ -370,7 +370,7 @@ static void module_loads_and_unloads_100_times(void **state)
 		/* Few processes at a time, which take memory themselves. */
 		kill_and_reap(pids[i - 10]);
 	}
-	lost = before - available_bytes();
+	lost = before - memory_left();
 	printf("# %lld KiB less in the end\n", lost / 1024);
 	/* KASAN keeps freed memory for a while: up to a part of RAM. */
 	assert_true(lost < (has_symbol("kasan_report") ? 64 : 16) * MIB);

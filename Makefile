@@ -24,8 +24,8 @@ help:
 	@echo '                  the debug kernel; CALLS= for another number'
 	@echo 'make fuzz-library random contents of the shared table, for libnpheap'
 	@echo 'make coverage     what of the module and the library the tests reach'
-	@echo 'make torture      a million random operations, checked, on the debug kernel;'
-	@echo '                  and 30,000 threads at the same time'
+	@echo 'make torture      all tests and a million random operations, checked, on the debug'
+	@echo '                  kernel; data races; 30,000 threads (hours; STEPS= for some)'
 	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
 	@echo 'make sanitize     library, tool and tests with ASan, UBSan and TSan'
 	@echo 'make third-party  fio, stress-ng, trinity on the device (debug kernel)'
@@ -143,13 +143,10 @@ third-party: all
 	scripts/setup --third-party
 	scripts/third-party
 
-# Hours on a slow machine: half of the operations are sequences of one thread,
-# half are a crowd's, and nobody waits for the other.
+# Hours on a slow machine; STEPS="stress threads" for some of it.
 torture: all
-	scripts/vm --kernel debug --leaks --timeout 14400 -- \
-		$(CURDIR)/validate/torture --operations 1000000
-	scripts/vm --memory 7G --timeout 3600 -- \
-		$(CURDIR)/validate/torture --processes 16 --threads 30000
+	scripts/setup
+	scripts/torture $(STEPS)
 
 # The module belongs to one kernel: it is installed where that kernel's build
 # directory is there, and left out with a word where it is not.  After an

@@ -26,6 +26,8 @@ help:
 	@echo 'make coverage     what of the module and the library the tests reach'
 	@echo 'make torture      all tests and a million random operations, checked, on the debug'
 	@echo '                  kernel; data races; 30,000 threads (hours; STEPS= for some)'
+	@echo 'make kunit        the module'"'"'s own tests, on the debug kernel'
+	@echo 'make histories    calls of several processes, some killed, put in order'
 	@echo 'make mutants      put one bug after the other in: a test has to fail (hours)'
 	@echo 'make sanitize     library, tool and tests with ASan, UBSan and TSan'
 	@echo 'make third-party  fio, stress-ng, trinity on the device (debug kernel)'
@@ -133,6 +135,7 @@ coverage:
 mutants: all
 	scripts/setup --mutants
 	scripts/mutants
+	scripts/mutants --generated
 
 # Clean of what sanitizers find; in a guest, as the tests need the device.
 sanitize:
@@ -142,6 +145,15 @@ sanitize:
 third-party: all
 	scripts/setup --third-party
 	scripts/third-party
+
+# The module's own tests, on the debug kernel.
+kunit: all
+	scripts/check --kunit
+
+# Histories of a few calls by several processes, some killed: linearizable?
+histories: all
+	scripts/vm --timeout 900 -- $(CURDIR)/validate/torture --history \
+		--seconds 300
 
 # Hours on a slow machine; STEPS="stress threads" for some of it.
 torture: all
@@ -203,5 +215,6 @@ package-test:
 
 .PHONY: all help lib tools examples man benchmarks validators module demo \
 	bench bench-host bench-instructions bench-results bench-check check \
-	check-all faults fuzz fuzz-library sanitize third-party torture install \
+	check-all faults fuzz fuzz-library histories kunit sanitize \
+	third-party torture install \
 	modules_install uninstall deb sign package-test clean lint coverage mutants

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mutants made of kernel-style C, line by line.
 
-  drop   a statement that gives something back, locks, or tells somebody, is
-         left out
-  false  a check that would return, go on, break or jump never does; what it
-         calls is called
+  drop   a statement that gives something back, unlocks, counts down, undoes or
+         tells somebody is left out
+  false  a check is never true, or a loop never entered; what its condition
+         calls is called once
 
 No parser: the code is indented as checkpatch wants it, and a statement or
 condition ends where its parentheses are balanced.
@@ -13,14 +13,25 @@ import difflib
 import os
 import re
 
-# What gives back, unlocks, undoes, wakes or tells, by the words of its name.
+# Not of the module's work: its own tests, and what traces are made of.
+LEFT_OUT = ("trace.h", "heap_test.c")
+
+# The words of a name that gives back, unlocks, undoes, wakes or tells.
+UNDOES = (
+    "put fput iput mntput unlock free kfree kunmap munmap call_rcu "
+    "uncharge release abandon erase del delete detach remove destroy "
+    "unregister deregister unpublish unmap unmapped unmount unwatch "
+    "uncount down wake tell settle advance drop barrier synchronize mb "
+    "pass_on resized flush sub dec truncate mmdrop exit stop mark break "
+    "finish give_back set_state clear ").split()
 DROPPED = re.compile(
-    r"^\t+(?:[a-z]\w*->)?\w*(?:put|unlock|free|uncharge|release|abandon|erase|"
-    r"del|remove|destroy|unregister|unpublish|unmap|unwatch|uncount|wake|tell|"
-    r"settle|advance|drop|barrier|synchronize|mb|pass_on|resized|flush|sub|dec|"
-    r"truncate|mmdrop)(?:_\w+)?\(")
-CHECK = re.compile(r"^(\t+)(if|else if|while) \(")
-LEAVES = re.compile(r"^\t+(return|goto|break|continue)\b")
+    rf"^\t+(?:[a-z]\w*->)?(?:\w*_)?(?:{'|'.join(UNDOES)})(?:_\w+)?\("
+    r"|^\t+(?:up_read|up_write|xchg)\("
+    r"|^\t+--[a-z][\w>.-]*;"
+    r"|^\t+[a-z][\w>.-]*(?:--;| -= )")
+# Takes a lock, or is only about them.
+NOT_DROPPED = re.compile(r"^\t+(?:down_\w+|lockdep_\w+|trace_\w+|\w*_begin)\(")
+CHECK = re.compile(r"^\t+(?:\} )?(?:(?:else )?if|while) \((?!true\))")
 FUNCTION = re.compile(r"^[a-z].*?(\w+)\(")
 
 
@@ -39,7 +50,7 @@ def squeezed(lines):
 
 
 def dropped(lines, n):
-    """The lines without the statement of line n, or None."""
+    """The text of the statement of line n, and the lines without it, or None."""
     end = end_of(lines, n)
     if not lines[end].rstrip().endswith(";"):
         return None
@@ -48,16 +59,30 @@ def dropped(lines, n):
         lines[:n] + [indent + ";\n"] + lines[end + 1:]
 
 
-def never(lines, n, indent, word):
-    """The lines with a check that never leaves, or None."""
+def closing(text, opening):
+    """Where the parenthesis closes that opens there."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if not depth:
+            return at
+    return None
+
+
+def never(lines, n):
+    """The text of the check of line n, and the lines where it is never true.
+
+    The end of a do-loop is no check: without it the loop is entered all the same.
+    """
     end = end_of(lines, n)
-    if end + 1 >= len(lines) or not LEAVES.match(lines[end + 1]) or \
-       not lines[end].rstrip().endswith(")"):
-        return None
     text = "".join(lines[n:end + 1])
-    start = len(indent) + len(word) + 2
-    changed = f"{text[:start]}({text[start:].rstrip()[:-1]}) && false)\n"
-    return squeezed(lines[n:end + 2]), \
+    opening = text.index("(")
+    close = closing(text, opening)
+    if close is None or text[close + 1:].startswith(";"):
+        return None
+    changed = f"{text[:opening]}(({text[opening + 1:close]}) && false)" + \
+        text[close + 1:]
+    return squeezed(lines[n:min(end + 2, len(lines))]), \
         lines[:n] + [changed] + lines[end + 1:]
 
 
@@ -68,14 +93,12 @@ def changes(lines):
         found = FUNCTION.match(line)
         if found:
             function = found.group(1)
-        check = CHECK.match(line)
-        if function is None or line.startswith("#"):
+        if function is None:
             continue
-        if DROPPED.match(line):
+        if CHECK.match(line):
+            kind, change = "false", never(lines, n)
+        elif DROPPED.match(line) and not NOT_DROPPED.match(line):
             kind, change = "drop", dropped(lines, n)
-        elif check:
-            kind, change = "false", never(lines, n, check.group(1),
-                                          check.group(2))
         else:
             continue
         if change:
@@ -85,7 +108,7 @@ def changes(lines):
 def mutants(top, folder):
     """Yields the name, the bug in words, and the patch of each."""
     for name in sorted(os.listdir(f"{top}/{folder}")):
-        if not name.endswith((".c", ".h")) or name == "trace.h":
+        if not name.endswith((".c", ".h")) or name in LEFT_OUT:
             continue
         path = f"{folder}/{name}"
         with open(f"{top}/{path}", encoding="utf-8") as file:

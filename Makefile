@@ -115,8 +115,8 @@ faults: all
 # validate/fuzz --replay; so is the corpus of what took new paths.
 CALLS ?= 10000000
 fuzz: all
-	scripts/vm --kernel debug --append panic_on_warn=1 --timeout 86400 \
-		--out $(CURDIR)/build/fuzz -- $(CURDIR)/validate/fuzz \
+	scripts/vm --kernel debug --leaks --append panic_on_warn=1 \
+		--timeout 86400 --out $(CURDIR)/build/fuzz -- $(CURDIR)/validate/fuzz \
 		--calls $(CALLS) --corpus $(CURDIR)/validate/fuzz.corpus \
 		--save /run/out/corpus
 

@@ -346,7 +346,10 @@ static int run_in_a_heap(const struct fuzz_settings *s)
 	heap_set("max_sparse_bytes", before.sparse + MAX_SPARSE);
 	fuzz_first_key = test_key();
 	world_create_objects();
+	limits_keep();
 	rc = s->replay ? replay(s) : run(s);
+	/* A worker may have died before it did that. */
+	limits_restore();
 	world_delete_objects();
 	rc |= !!status_of(spawn(world_settle_locks, NULL));
 	rc |= !leftovers_are(before);

@@ -178,6 +178,8 @@ struct fuzz_world {
 	_Atomic int fds[FUZZ_FDS];
 	/* Whether something may be in the windows. */
 	_Atomic bool mapped;
+	/* Whether a limit may be lower than it was. */
+	_Atomic bool limited;
 	struct fuzz_mapping maps[FUZZ_MAPPINGS];
 	struct npheap_attach attached[FUZZ_MAPPINGS];
 	char *pages;
@@ -195,6 +197,8 @@ void world_clear(void);
 /** Deletes every object of the heap. */
 void world_delete_objects(void);
 void world_create_objects(void);
+/** Lowers one of the limits to @more than there is, until world_clear(). */
+long world_limit(uint64_t which, uint64_t more);
 /** The body of a process that leaves no key locked or marked. */
 int world_settle_locks(void *arg);
 

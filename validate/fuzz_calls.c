@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The calls of fuzz programs on the heap: every ioctl, reads of watches, and
- * what a process does to the shared table, as it should and as it should not.
+ * The calls of fuzz programs on the heap: every ioctl, reads of watches and of
+ * lists, limits, and what a process does to the shared table, as it should and
+ * as it should not.
  */
 #include <poll.h>
 #include <time.h>
@@ -379,6 +380,34 @@ static long run_detach(struct fuzz_thread *t, const uint64_t *arg)
 	return rc;
 }
 
+/* -------------------------------------------------------- lists, limits -- */
+
+/* From anywhere in a list, which others change meanwhile. */
+static long run_list(struct fuzz_thread *t, const uint64_t *arg)
+{
+	static const char * const paths[] = {
+		"/proc/npheap/objects", "/proc/npheap/locks",
+		"/proc/npheap/deleted", "/sys/kernel/debug/npheap/locks",
+	};
+	int fd = open(paths[arg[0] % 4], O_RDONLY | O_CLOEXEC);
+	char got[8192];
+	long rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fuzz_result(pread(fd, world_place(t, arg[3], got, sizeof(got)),
+			       arg[2] % sizeof(got), arg[1] * 512));
+	close(fd);
+	return rc;
+}
+
+/* So few more than there are, until the program ends. */
+static long run_limit(struct fuzz_thread *t, const uint64_t *arg)
+{
+	(void)t;
+	return world_limit(arg[0], arg[1]);
+}
+
 /* -------------------------------------------------- any number, any data -- */
 
 /* Words of an argument that are keys become keys of the fuzzer. */
@@ -485,8 +514,16 @@ const struct fuzz_type fuzz_heap_types[] = {
 	CALL(detach, "attach",
 	     ERRORS(EINVAL, EOVERFLOW, ENOMEM),
 	     KIND_FD, KIND_ATTACHED, KIND_NONE, KIND_SIZE, KIND_POINTER),
+	CALL(list, NULL,
+	     ERRORS(EINVAL),
+	     KIND_MODE, KIND_PAGE, KIND_SIZE, KIND_POINTER),
+	CALL(limit, NULL,
+	     ERRORS(EINVAL),
+	     KIND_MODE, KIND_COUNT),
 	WAIT(ioctl, NULL,
-	     NULL,
+	     ERRORS(EDEADLK, ENOSPC, EDQUOT, EINVAL, EOVERFLOW, ENOMEM, EPERM,
+	     EBUSY, EINTR, ETIMEDOUT, EOWNERDEAD, ENOTRECOVERABLE, EAGAIN,
+	     EMFILE, ENFILE, ENOENT, EEXIST, EFBIG, EACCES),
 	     KIND_FD, KIND_COMMAND, KIND_KEY, KIND_KEY, KIND_BITS,
 	     KIND_NUMBER),
 	{ 0 },

@@ -4,6 +4,7 @@
  * descriptors and addresses, such that a wrong one harms nobody but the heap.
  */
 #include "fuzz.h"
+#include "object.h"
 
 struct fuzz_world world;
 uint64_t fuzz_first_key;
@@ -186,10 +187,29 @@ static void delete_keys(uint64_t first, uint64_t count)
 		child_check(!npheap_delete(dev, first++));
 }
 
+/* ---------------------------------------------------------------- limits -- */
+
+/* The attribute that counts what the limit is of. */
+static const char *usage_of(const char *limit)
+{
+	limit += strlen("max_");
+	return strncmp(limit, "user_", 5) ? limit : limit + 5;
+}
+
+long world_limit(uint64_t which, uint64_t more)
+{
+	const char *limit = limit_names[which % 8];
+
+	world.limited = true;
+	return heap_write(limit, heap_stat(usage_of(limit)) + more % 64);
+}
+
 void world_clear(void)
 {
 	uint64_t key;
 
+	if (atomic_exchange(&world.limited, false))
+		limits_restore();
 	forget_mappings();
 	forget_descriptors();
 	for (key = 0; key < FUZZ_OWN_KEYS; key++)

@@ -30,33 +30,36 @@ void assert_usage(struct usage before)
 	assert_more(before, 0, 0, 0, 0);
 }
 
-static const char *const limits[] = {
+const char *const limit_names[] = {
 	"max_bytes", "max_objects", "max_sparse_bytes", "max_locks",
 	"max_user_bytes", "max_user_objects", "max_user_sparse_bytes",
-	"max_user_locks",
+	"max_user_locks", NULL
 };
 
-#define NR_LIMITS (sizeof(limits) / sizeof(limits[0]))
-
-static long long kept[NR_LIMITS];
+static long long kept[sizeof(limit_names) / sizeof(limit_names[0])];
 
 void limits_keep(void)
 {
 	size_t i;
 
 	/* Those of a user are the heap's own at first, whatever that is. */
-	for (i = 0; i < NR_LIMITS; i++)
-		kept[i] = strncmp(limits[i], "max_user_", 9) ?
-			  heap_stat(limits[i]) : INT64_MAX;
+	for (i = 0; limit_names[i]; i++)
+		kept[i] = strncmp(limit_names[i], "max_user_", 9) ?
+			  heap_stat(limit_names[i]) : INT64_MAX;
+}
+
+void limits_restore(void)
+{
+	size_t i;
+
+	for (i = 0; limit_names[i]; i++)
+		heap_write(limit_names[i], kept[i]);
 }
 
 /* Also after a failure, so that it does not make all others fail. */
 int limits_end(void **state)
 {
-	size_t i;
-
-	for (i = 0; i < NR_LIMITS; i++)
-		heap_write(limits[i], kept[i]);
+	limits_restore();
 	return test_end(state);
 }
 

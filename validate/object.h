@@ -24,8 +24,13 @@ void assert_more(struct usage before, long long bytes, long long deleted,
 #define LIMIT_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
 
+/** The attributes that are limits; the last one is NULL. */
+extern const char *const limit_names[];
+
 /** Remembers all limits, before the first test. */
 void limits_keep(void);
+/** All limits are again what limits_keep() found. */
+void limits_restore(void);
 int limits_end(void **state);
 
 /**

@@ -21,12 +21,21 @@ def flag(place, function, arguments):
 @held exists@
 expression lock;
 expression list arguments;
+statement S;
+identifier try =~ "^(filemap_invalidate_trylock(_shared)?|i_mmap_trylock_(read|write)|mmap_(read|write)_trylock)$";
+identifier killable =~ "^mmap_(read|write)_lock_killable$";
 identifier take =~ "^(filemap_invalidate_lock(_shared)?|i_mmap_lock_(read|write)|mmap_(read|write)_lock)$";
 identifier give =~ "^(filemap_invalidate_unlock(_shared)?|i_mmap_unlock_(read|write)|mmap_(read|write)_unlock)$";
 identifier f =~ "^(USER|vm_mmap|vm_munmap|WAIT)$|alloc|^xa_";
 position p;
 @@
+(
 take(lock);
+|
+if (!try(lock)) S
+|
+if (killable(lock)) S
+)
 ... when != give(lock)
     when any
 f@p(arguments)
@@ -41,15 +50,26 @@ flag(p, f, arguments)
 @member exists@
 expression heap;
 expression list arguments;
-identifier take =~ "^(mutex_lock|down_(read|write))$";
+statement S;
+identifier take =~ "^(mutex_lock|down_(read|write))(_nested)?$";
+identifier try =~ "^(mutex_trylock|down_(read|write)_trylock)$";
+identifier killable =~ "^(mutex_lock|down_(read|write))_(killable|interruptible)$";
 identifier give =~ "^(mutex_unlock|up_(read|write))$";
 identifier f =~ "^(USER|vm_mmap|vm_munmap|WAIT)$|alloc|^xa_";
 position p;
 @@
 (
-take(&heap->deleted_mutex);
+take(&heap->deleted_mutex, ...);
 |
-take(&heap->fill_sem);
+take(&heap->fill_sem, ...);
+|
+if (!try(&heap->deleted_mutex)) S
+|
+if (!try(&heap->fill_sem)) S
+|
+if (killable(&heap->deleted_mutex)) S
+|
+if (killable(&heap->fill_sem)) S
 )
 ... when != give(&heap->deleted_mutex)
     when != give(&heap->fill_sem)

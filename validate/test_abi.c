@@ -221,6 +221,27 @@ static void abi_getsize_into_a_read_only_page_is_efault(void **state)
 	munmap(cmd, page);
 }
 
+/* As the size; and what was asked for is there for who asks again. */
+static void abi_event_into_a_read_only_page_is_efault(void **state)
+{
+	struct npheap_event args = { .key = test_key() };
+	struct npheap_event *event = mmap(NULL, page, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	*event = args;
+	mprotect(event, page, PROT_READ);
+	assert_errno(ioctl(dev, NPHEAP_IOC_EVENT, event), EFAULT);
+	assert_memory_equal(event, &args, sizeof(args));
+	/* The others store nothing: this event is past, so nobody waits. */
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_NOTIFY, event), 0);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_WAIT, event), 0);
+	mprotect(event, page, PROT_READ | PROT_WRITE);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_EVENT, event), 0);
+	assert_true(event->event && !(event->event & 1));
+	munmap(event, page);
+}
+
 /* An argument that lies in an object itself, which the module faults in. */
 static void abi_argument_may_lie_in_an_object(void **state)
 {
@@ -752,6 +773,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(abi_unmapped_memory_is_efault),
 	TEST(abi_kernel_addresses_are_efault),
 	TEST(abi_getsize_into_a_read_only_page_is_efault),
+	TEST(abi_event_into_a_read_only_page_is_efault),
 	TEST(abi_argument_may_lie_in_an_object),
 	TEST(abi_misaligned_offset_is_einval),
 	TEST(abi_key_above_the_range_is_eoverflow),

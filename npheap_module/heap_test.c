@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of what can be tested without a process: limits, the index, the
- * pages of an object, and what the kernel does with the words of records,
- * whatever user space has made of them.  Built where CONFIG_KUNIT is there.
+ * KUnit tests of what can be tested without a process: limits and their files,
+ * the index, the pages of an object, the numbers of owners, and what the kernel
+ * does with the words of records, whatever user space has made of them.  Built
+ * where CONFIG_KUNIT is there.
  */
 #include "record.h"
 
 #include <kunit/test.h>
+#include <linux/device.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/sysfs.h>
 
 /* A heap of the tests' own, without a device. */
 static struct npheap_heap heap;
@@ -89,22 +93,33 @@ static void limits_end_where_they_say(struct kunit *test)
 /* Sums of usage and amount beyond 64 bits, with every sign. */
 static void limits_do_not_wrap(struct kunit *test)
 {
-	static const u64 amounts[] = {
-		LIMIT, LIMIT + 1, S64_MAX, (u64)S64_MAX + 1, U64_MAX - 1,
-		U64_MAX,
+	/* A user may have all that can be counted, and has one. */
+	static const struct {
+		u64 amount;
+		int err;
+	} tries[] = {
+		{ LIMIT, -ENOSPC },
+		{ LIMIT + 1, -ENOSPC },
+		{ S64_MAX - 1, -ENOSPC },
+		{ S64_MAX, -EDQUOT },
+		{ (u64)S64_MAX + 1, -EDQUOT },
+		{ U64_MAX - 1, -EDQUOT },
+		{ U64_MAX, -EDQUOT },
 	};
 	struct npheap_user *user = get_user_of(test);
 	size_t i;
 
 	KUNIT_ASSERT_EQ(test, 0, npheap_charge(&heap, user, NPHEAP_LOCKS, 1));
-	for (i = 0; i < ARRAY_SIZE(amounts); i++) {
-		KUNIT_EXPECT_NE(test, 0,
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
+		KUNIT_EXPECT_EQ(test, tries[i].err,
 				npheap_would_charge(&heap, user, NPHEAP_LOCKS,
-						    amounts[i]));
-		KUNIT_EXPECT_NE(test, 0,
+						    tries[i].amount));
+		KUNIT_EXPECT_EQ(test, tries[i].err,
 				npheap_charge(&heap, user, NPHEAP_LOCKS,
-					      amounts[i]));
+					      tries[i].amount));
 		KUNIT_EXPECT_EQ(test, usage(NPHEAP_LOCKS), 1);
+		KUNIT_EXPECT_EQ(test,
+				atomic64_read(&user->usage[NPHEAP_LOCKS]), 1);
 	}
 	npheap_uncharge(&heap, user, NPHEAP_LOCKS, 1);
 	npheap_user_put(&heap, user);
@@ -139,6 +154,121 @@ static void limits_know_a_user_once(struct kunit *test)
 	npheap_user_put(&heap, user);
 	npheap_user_put(&heap, user);
 	KUNIT_EXPECT_TRUE(test, hash_empty(heap.users));
+}
+
+/* ----------------------------------------------------------------- sysfs -- */
+
+static struct device_attribute *attribute(struct kunit *test, const char *name)
+{
+	struct attribute **attr = npheap_attr_groups[0]->attrs;
+
+	while (*attr && strcmp((*attr)->name, name))
+		attr++;
+	KUNIT_ASSERT_NOT_NULL(test, *attr);
+	return container_of(*attr, struct device_attribute, attr);
+}
+
+/* The device that the files believe they are of: the tests' heap has none. */
+static struct device *fake_device(struct kunit *test)
+{
+	struct device *dev = kunit_kzalloc(test, sizeof(*dev), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, dev);
+	dev_set_drvdata(dev, &heap.misc);
+	return dev;
+}
+
+static void expect_shown(struct kunit *test, const char *name, u64 value)
+{
+	struct device_attribute *attr = attribute(test, name);
+	struct device *dev = fake_device(test);
+	char *buf = (char *)get_zeroed_page(GFP_KERNEL);
+	u64 shown = ~value;
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	KUNIT_EXPECT_GT(test, attr->show(dev, attr, buf), 0);
+	KUNIT_EXPECT_EQ(test, 0, kstrtou64(buf, 10, &shown));
+	KUNIT_EXPECT_EQ(test, shown, value);
+	free_page((unsigned long)buf);
+}
+
+static ssize_t store(struct kunit *test, const char *name, const char *text)
+{
+	struct device_attribute *attr = attribute(test, name);
+
+	return attr->store(fake_device(test), attr, text, strlen(text));
+}
+
+/* Each file is of one number, and of no other. */
+static void sysfs_files_have_a_limit_each(struct kunit *test)
+{
+	static const char *const names[] = {
+		"max_bytes", "max_objects", "max_sparse_bytes", "max_locks",
+		"max_user_bytes", "max_user_objects", "max_user_sparse_bytes",
+		"max_user_locks",
+	};
+	struct npheap_counter kept[NPHEAP_RESOURCES], *counters = heap.counters;
+	char text[24];
+	int i, nr = NPHEAP_RESOURCES;
+
+	memcpy(kept, counters, sizeof(kept));
+	for (i = 0; i < 2 * nr; i++) {
+		snprintf(text, sizeof(text), "%d\n", 1000 - i);
+		KUNIT_EXPECT_EQ(test, strlen(text),
+				store(test, names[i], text));
+	}
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_EQ(test, counters[i].limit, 1000 - i);
+		KUNIT_EXPECT_EQ(test, counters[i].user_limit, 1000 - nr - i);
+		expect_shown(test, names[i], 1000 - i);
+		expect_shown(test, names[nr + i], 1000 - nr - i);
+		/* A user cannot have more than all have together. */
+		counters[i].limit = 7;
+		expect_shown(test, names[nr + i], 7);
+	}
+	memcpy(counters, kept, sizeof(kept));
+}
+
+static void sysfs_takes_numbers_only(struct kunit *test)
+{
+	static const struct {
+		const char *text;
+		int err;
+		u64 value;
+	} tries[] = {
+		{ "0", 0, 0 },
+		{ "9223372036854775807\n", 0, S64_MAX },
+		{ "0x7fffffffffffffff", 0, S64_MAX },
+		{ "010", 0, 8 },
+		{ "+5", 0, 5 },
+		{ "9223372036854775808", -ERANGE },
+		{ "18446744073709551615", -ERANGE },
+		{ "18446744073709551616", -ERANGE },
+		{ "0x10000000000000000", -ERANGE },
+		{ "-1", -EINVAL },
+		{ "", -EINVAL },
+		{ "\n", -EINVAL },
+		{ " 1", -EINVAL },
+		{ "1 2", -EINVAL },
+		{ "1\n\n", -EINVAL },
+		{ "1M", -EINVAL },
+		{ "0x", -EINVAL },
+	};
+	struct npheap_counter *counter = &heap.counters[NPHEAP_LOCKS];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
+		const char *text = tries[i].text;
+
+		counter->limit = 1234;
+		KUNIT_EXPECT_EQ_MSG(test, store(test, "max_locks", text),
+				    tries[i].err ?: (int)strlen(text),
+				    "'%s'", text);
+		KUNIT_EXPECT_EQ_MSG(test, counter->limit,
+				    tries[i].err ? 1234 : tries[i].value,
+				    "'%s'", text);
+	}
+	counter->limit = LIMIT;
 }
 
 /* --------------------------------------------------------------- objects -- */
@@ -238,7 +368,11 @@ static void pages_of_every_resize(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(obj));
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		for (j = 0; j < ARRAY_SIZE(sizes); j++) {
-			npheap_object_resize(obj, sizes[i] << PAGE_SHIFT, false);
+			KUNIT_EXPECT_EQ(test, 0,
+					npheap_object_resize(obj,
+							     sizes[i] <<
+							     PAGE_SHIFT,
+							     false));
 			KUNIT_EXPECT_EQ(test, 0,
 					npheap_object_resize(obj,
 							     sizes[j] <<
@@ -329,6 +463,35 @@ static void word_tells_who_holds_it(struct kunit *test)
 	forget(test);
 }
 
+/* What a try for oneself, or with readers, makes of a word with rubbish. */
+static int try_of_rubbish(u64 rubbish, u32 self, bool shared)
+{
+	u32 owner = rubbish & NPHEAP_WORD_OWNER;
+
+	if (owner)
+		return owner == self ? -EDEADLK : -EBUSY;
+	return rubbish & NPHEAP_WORD_SHARED && !shared ? -EBUSY : 0;
+}
+
+static void expect_tries(struct kunit *test, struct npheap_record *shared,
+			 u64 word, u64 rubbish)
+{
+	u32 self = own_id(test);
+	int err;
+
+	WRITE_ONCE(shared->word, rubbish);
+	err = lock(NPHEAP_LOCK_TRY | NPHEAP_LOCK_SHARED);
+	KUNIT_EXPECT_EQ(test, err, try_of_rubbish(rubbish, self, true));
+	if (!err) {
+		KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word),
+				word | NPHEAP_WORD_SHARED);
+		KUNIT_EXPECT_EQ(test, 0, unlock());
+		KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), word);
+	}
+	WRITE_ONCE(shared->word, rubbish);
+	KUNIT_EXPECT_EQ(test, try_lock(), try_of_rubbish(rubbish, self, false));
+}
+
 /* Every combination of flags, with no owner, oneself and another. */
 static void word_of_rubbish_gives_nothing_away(struct kunit *test)
 {
@@ -338,20 +501,12 @@ static void word_of_rubbish_gives_nothing_away(struct kunit *test)
 					      NPHEAP_WORD_OWNER };
 	u64 flags;
 	size_t i;
-	int err;
 
 	for (flags = 0; flags < 16; flags++)
 		for (i = 0; i < ARRAY_SIZE(owners); i++) {
 			u64 rubbish = ~word << 32 | flags << 28 | owners[i];
 
-			WRITE_ONCE(shared->word, rubbish);
-			err = try_lock();
-			if (owners[i] == self)
-				KUNIT_EXPECT_EQ(test, err, -EDEADLK);
-			else if (owners[i])
-				KUNIT_EXPECT_EQ(test, err, -EBUSY);
-			else if (!(rubbish & NPHEAP_WORD_SHARED))
-				KUNIT_EXPECT_EQ(test, err, 0);
+			expect_tries(test, shared, word, rubbish);
 			/* Whatever it was, an administrator resets it. */
 			npheap_lock_break(&heap, KEY);
 			KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word),
@@ -362,6 +517,83 @@ static void word_of_rubbish_gives_nothing_away(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, 0, unlock());
 			KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), word);
 		}
+	forget(test);
+}
+
+/* What another thread found: it becomes an owner, and holds another key. */
+struct other {
+	struct completion done;
+	u64 word;
+	u32 id;
+	int err;
+};
+
+static int be_other(void *arg)
+{
+	struct other *other = arg;
+	struct npheap_owner *owner = npheap_owner_get(&heap);
+	struct npheap_lock *rec;
+
+	other->err = npheap_lock_acquire(&heap, KEY + 1, 0, U64_MAX);
+	if (!other->err) {
+		rec = npheap_rec_find(&heap, KEY + 1);
+		other->word = npheap_word_read(rec);
+		npheap_rec_unlock(rec);
+		other->id = owner->id;
+		other->err = npheap_lock_release(&heap, KEY + 1);
+		npheap_lock_abandon(owner);
+	}
+	complete(&other->done);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void ask_other(struct kunit *test, struct other *other)
+{
+	struct task_struct *task;
+
+	*other = (struct other){ .err = 1 };
+	init_completion(&other->done);
+	task = kthread_run(be_other, other, "npheap_test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wait_for_completion(&other->done);
+	kthread_stop(task);
+}
+
+/* Behind the largest they begin again, and pass by those who live. */
+static void owner_numbers_stay_in_their_field(struct kunit *test)
+{
+	struct npheap_record *shared;
+	struct other other;
+	u64 word;
+
+	heap.next_owner = NPHEAP_WORD_OWNER;
+	KUNIT_EXPECT_EQ(test, own_id(test), NPHEAP_WORD_OWNER);
+	shared = shared_of(test);
+	word = READ_ONCE(shared->word);
+	KUNIT_EXPECT_EQ(test, 0, lock(0));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word),
+			word | NPHEAP_WORD_OWNER);
+	ask_other(test, &other);
+	KUNIT_EXPECT_EQ(test, 0, other.err);
+	KUNIT_EXPECT_NE(test, other.id, 0);
+	KUNIT_EXPECT_LT(test, other.id, NPHEAP_WORD_OWNER);
+	KUNIT_EXPECT_EQ(test, (u32)other.word, other.id);
+	/* And from anywhere behind. */
+	heap.next_owner = U32_MAX;
+	ask_other(test, &other);
+	KUNIT_EXPECT_EQ(test, 0, other.err);
+	KUNIT_EXPECT_NE(test, other.id, 0);
+	KUNIT_EXPECT_LT(test, other.id, NPHEAP_WORD_OWNER);
+	KUNIT_EXPECT_EQ(test, (u32)other.word, other.id);
+	/* The number of who lives is given to nobody else. */
+	heap.next_owner = NPHEAP_WORD_OWNER;
+	ask_other(test, &other);
+	KUNIT_EXPECT_EQ(test, 0, other.err);
+	KUNIT_EXPECT_NE(test, other.id, NPHEAP_WORD_OWNER);
+	KUNIT_EXPECT_EQ(test, 0, unlock());
+	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), word);
 	forget(test);
 }
 
@@ -435,6 +667,36 @@ static void generations_that_are_used_up(struct kunit *test)
 	}
 }
 
+/* The last generation is as good as any, and what was known of it is void. */
+static void generations_end_with_their_slot(struct kunit *test)
+{
+	u64 word = NPHEAP_WORD_GENERATION(U32_MAX);
+	struct npheap_lock *rec = npheap_rec_get(&heap, KEY);
+	struct npheap_record *shared, *next;
+	u32 slot;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rec));
+	slot = rec->slot;
+	rec->generation = U32_MAX;
+	WRITE_ONCE(rec->shared->word, word);
+	npheap_rec_unlock(rec);
+	shared = shared_of(test);
+	KUNIT_EXPECT_EQ(test, 0, lock(0));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), word | own_id(test));
+	KUNIT_EXPECT_EQ(test, -EDEADLK, lock(0));
+	KUNIT_EXPECT_EQ(test, 0, unlock());
+	forget(test);
+	KUNIT_EXPECT_PTR_EQ(test, npheap_slot_find(&heap, slot),
+			    (struct npheap_lock *)NULL);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), 0);
+	next = shared_of(test);
+	KUNIT_EXPECT_PTR_NE(test, next, shared);
+	KUNIT_EXPECT_EQ(test, 0, lock(0));
+	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), 0);
+	KUNIT_EXPECT_EQ(test, 0, unlock());
+	forget(test);
+}
+
 /* The count goes on from whatever user space wrote, and bit 0 is the kernel's. */
 static void events_count_whatever_was_there(struct kunit *test)
 {
@@ -462,15 +724,19 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(limits_do_not_wrap),
 	KUNIT_CASE(limits_lowered_below_usage),
 	KUNIT_CASE(limits_know_a_user_once),
+	KUNIT_CASE(sysfs_files_have_a_limit_each),
+	KUNIT_CASE(sysfs_takes_numbers_only),
 	KUNIT_CASE(index_tells_all_keys_apart),
 	KUNIT_CASE(index_counts_what_is_there),
 	KUNIT_CASE(pages_of_every_size),
 	KUNIT_CASE(pages_of_every_resize),
 	KUNIT_CASE(word_tells_who_holds_it),
 	KUNIT_CASE(word_of_rubbish_gives_nothing_away),
+	KUNIT_CASE(owner_numbers_stay_in_their_field),
 	KUNIT_CASE(mark_stays_until_consistent),
 	KUNIT_CASE(generations_only_grow),
 	KUNIT_CASE(generations_that_are_used_up),
+	KUNIT_CASE(generations_end_with_their_slot),
 	KUNIT_CASE(events_count_whatever_was_there),
 	{}
 };

@@ -120,11 +120,12 @@ fuzz: all
 		--calls $(CALLS) --corpus $(CURDIR)/validate/fuzz.corpus \
 		--save /run/out/corpus
 
+# Inputs that reach something new stay in build/fuzz-library/inputs; "make -C validate
+# libfuzzer_corpus" makes validate/libfuzzer.corpus of them.
 fuzz-library:
-	$(MAKE) -C validate libfuzzer_table
-	mkdir -p build/fuzz-library
+	$(MAKE) -C validate libfuzzer_table libfuzzer_inputs
 	cd build/fuzz-library && $(CURDIR)/validate/libfuzzer_table \
-		-max_total_time=60
+		-max_total_time=60 inputs
 
 # On the debug kernel; fails where a gap has no reason in validate/unreached.
 coverage:

@@ -242,6 +242,43 @@ static void abi_event_into_a_read_only_page_is_efault(void **state)
 	munmap(event, page);
 }
 
+/* Whether the command takes it: what is not used must be 0. */
+static void expect_event(unsigned long request, struct npheap_event args,
+			 int err)
+{
+	args.key = test_key();
+	if (err)
+		assert_errno(ioctl(dev, request, &args), err);
+	else
+		assert_int_equal(ioctl(dev, request, &args), 0);
+}
+
+static void abi_events_take_what_they_use_only(void **state)
+{
+	static const struct {
+		struct npheap_event args;
+		int event, wait, notify;
+	} cases[] = {
+		{ { .event = 0 }, 0, 0, 0 },
+		{ { .event = 2 }, EINVAL, 0, EINVAL },
+		{ { .timeout = 1 }, EINVAL, 0, EINVAL },
+		{ { .timeout = UINT64_MAX }, EINVAL, 0, EINVAL },
+		{ { .count = 1 }, EINVAL, EINVAL, 0 },
+		{ { .count = UINT32_MAX }, EINVAL, EINVAL, 0 },
+		{ { .event = 2, .count = 1 }, EINVAL, EINVAL, EINVAL },
+		{ { .reserved = 1 }, EINVAL, EINVAL, EINVAL },
+	};
+	size_t i;
+
+	(void)state;
+	/* These events are past, or never come: no wait begins. */
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_event(NPHEAP_IOC_EVENT, cases[i].args, cases[i].event);
+		expect_event(NPHEAP_IOC_WAIT, cases[i].args, cases[i].wait);
+		expect_event(NPHEAP_IOC_NOTIFY, cases[i].args, cases[i].notify);
+	}
+}
+
 /* An argument that lies in an object itself, which the module faults in. */
 static void abi_argument_may_lie_in_an_object(void **state)
 {
@@ -774,6 +811,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(abi_kernel_addresses_are_efault),
 	TEST(abi_getsize_into_a_read_only_page_is_efault),
 	TEST(abi_event_into_a_read_only_page_is_efault),
+	TEST(abi_events_take_what_they_use_only),
 	TEST(abi_argument_may_lie_in_an_object),
 	TEST(abi_misaligned_offset_is_einval),
 	TEST(abi_key_above_the_range_is_eoverflow),

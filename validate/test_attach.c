@@ -109,6 +109,24 @@ static void errors_attach_nothing(void **state)
 	heap_close();
 }
 
+/* No address space has room for what it may grow to. */
+static void attachment_too_long_to_map_leaves_nothing(void **state)
+{
+	const struct npheap_mapping *m = (void *)1;
+	long long objects = heap_stat("objects");
+	struct npheap_create args = { .size = page, .max_size = 1ULL << 50 };
+	int i;
+
+	heap_open(state);
+	args.key = key;
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_CREATE, &args), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(npheap_attach(heap, key, 0, &m), -ENOMEM);
+	assert_ptr_equal(m, (void *)1);
+	heap_close();
+	assert_int_equal(heap_stat("objects"), objects);
+}
+
 static int write_to(void *p)
 {
 	*(volatile char *)p = 1;
@@ -711,6 +729,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(same_mapping_is_shared),
 	TEST(whole_object_is_mapped),
 	TEST(errors_attach_nothing),
+	TEST(attachment_too_long_to_map_leaves_nothing),
 	TEST(read_only_handle_attaches_for_reading),
 	TEST(second_attach_takes_no_system_call),
 	TEST(deleted_object_is_not_attached_again),

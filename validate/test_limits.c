@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a heap may use: its own limits, the machine's memory, memory cgroups. */
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/fsuid.h>
+#include <sys/resource.h>
 
 #include "object.h"
 
@@ -532,13 +536,18 @@ static int create_as_member(void *arg)
 }
 
 /* Charges come and go in batches, and come off some time after the end. */
-static int current_falls_below(long long bytes)
+static int falls_below(long long (*charged)(void), long long bytes)
 {
 	long long limit = now_ms() + 10000;
 
-	while (group_current() >= bytes && now_ms() < limit)
+	while (charged() >= bytes && now_ms() < limit)
 		usleep(10000);
-	return group_current() < bytes;
+	return charged() < bytes;
+}
+
+static int current_falls_below(long long bytes)
+{
+	return falls_below(group_current, bytes);
 }
 
 static void limits_charge_the_creators_cgroup(void **state)
@@ -576,16 +585,46 @@ static void limits_charge_many_small_objects(void **state)
 	assert_int_equal(rmdir(GROUP), 0);
 }
 
+/*
+ * What the group is charged for memory of a kind, to a few pages: to read cpu.stat
+ * has the kernel sum up what the processors have counted.
+ */
+static long long charged_for(const char *kind)
+{
+	number_after(GROUP "/cpu.stat", "usage_usec ");
+	return number_after(GROUP "/memory.stat", kind);
+}
+
+/* In pieces less than a page, once RCU has freed what it is to free. */
+static long long charged_pieces(void)
+{
+	long long bytes = charged_for("slab_unreclaimable "), before;
+
+	do {
+		before = bytes;
+		sleep_ms(100);
+		bytes = charged_for("slab_unreclaimable ");
+	} while (bytes != before);
+	return bytes;
+}
+
+/* In whole pages, of which neither are such pieces made nor page tables. */
+static long long charged_pages(void)
+{
+	return charged_for("kernel ") - charged_for("slab ") -
+	       charged_for("pagetables ") - charged_for("kernel_stack ");
+}
+
 /* Returns how much more the group is charged after this. */
 static long long charged_by(void (*body)(uint64_t key, int arg), int arg,
 			    const struct member *member)
 {
-	long long before = group_current();
+	long long before = charged_pieces();
 	int i;
 
 	for (i = 0; i < member->count; i++)
 		body(member->key + i, arg);
-	return group_current() - before;
+	return charged_pieces() - before;
 }
 
 static void bind_key(uint64_t key, int unused)
@@ -601,14 +640,53 @@ static void watch_key(uint64_t key, int watch)
 	child_check(!npheap_watch_set(watch, key, NPHEAP_WATCH_NOTIFY));
 }
 
+static int new_watch(void)
+{
+	uint32_t flags = 0;
+	int watch = ioctl(dev, NPHEAP_IOC_WATCH, &flags);
+
+	child_check(watch >= 0);
+	return watch;
+}
+
+static void open_watch(uint64_t key, int unused)
+{
+	(void)key;
+	(void)unused;
+	new_watch();
+}
+
+/* A descriptor as a watch is one, but of what nobody is charged for. */
+static void open_event(uint64_t key, int unused)
+{
+	(void)key;
+	(void)unused;
+	child_check(eventfd(0, 0) >= 0);
+}
+
+/* The table of descriptors has its size before anything is counted. */
+static int open_watches_as_member(void *arg)
+{
+	const struct member *member = arg;
+	struct rlimit limit = { 4 * member->count, 4 * member->count };
+	long long event;
+
+	child_check(enter_group() == 0);
+	child_check(!setrlimit(RLIMIT_NOFILE, &limit));
+	child_check(dup2(dev, 4 * member->count - 1) >= 0);
+	event = charged_by(open_event, 0, member);
+	child_check(charged_by(open_watch, 0, member) >=
+		    event + member->count * 60LL);
+	return 0;
+}
+
 /* A record has about 200 bytes, and a watched key 100; less is not theirs. */
 static int use_records_as_member(void *arg)
 {
 	const struct member *member = arg;
-	uint32_t flags = 0;
-	int watch = ioctl(dev, NPHEAP_IOC_WATCH, &flags);
+	int watch = new_watch();
 
-	child_check(watch >= 0 && enter_group() == 0);
+	child_check(enter_group() == 0);
 	child_check(charged_by(bind_key, 0, member) >= member->count * 170LL);
 	child_check(charged_by(watch_key, watch, member) >=
 		    member->count * 80LL);
@@ -618,12 +696,90 @@ static int use_records_as_member(void *arg)
 /* Nor are lock records and watches free, which need no object. */
 static void limits_charge_lock_records_and_watches(void **state)
 {
-	struct member member = { .key = test_key(), .count = 8000 };
+	struct member member = { .key = test_key(), .count = 2000 };
 
 	(void)state;
 	need_group();
 	expect_exit(spawn(use_records_as_member, &member), 0);
+	expect_exit(spawn(open_watches_as_member, &member), 0);
 	assert_true(current_falls_below(MIB));
+	assert_int_equal(rmdir(GROUP), 0);
+}
+
+static void bind_key_as_another(uint64_t key, int unused)
+{
+	static int uid = 100000;
+
+	setfsuid(uid++);
+	bind_key(key, unused);
+}
+
+static int lock_by(uint64_t key, uint32_t flags)
+{
+	struct npheap_lock_args args = {
+		.key = key, .flags = flags, .timeout = UINT64_MAX,
+	};
+
+	return ioctl(dev, NPHEAP_IOC_LOCK, &args) ? errno : 0;
+}
+
+static void share_key(uint64_t key, int unused)
+{
+	(void)unused;
+	child_check(!lock_by(key, NPHEAP_LOCK_SHARED));
+}
+
+/* A user has about 100 bytes, and a reader 40. */
+static int lock_as_many_users(void *arg)
+{
+	const struct member *member = arg;
+	struct member others = *member;
+	long long same;
+
+	child_check(enter_group() == 0);
+	others.key += member->count;
+	same = charged_by(bind_key, 0, member);
+	child_check(charged_by(bind_key_as_another, 0, &others) >=
+		    same + member->count * 60LL);
+	setfsuid(0);
+	child_check(charged_by(share_key, 0, member) >= member->count * 25LL);
+	return 0;
+}
+
+/* Each is refused as another user, a lock and an object. */
+static int be_refused_as_many_users(void *arg)
+{
+	const struct member *member = arg;
+	struct npheap_bind bind = { .key = member->key };
+	struct npheap_create create = { .key = member->key, .size = page };
+	int i;
+
+	child_check(enter_group() == 0);
+	for (i = 0; i < member->count; i++) {
+		setfsuid(200000 + i);
+		child_check(ioctl(dev, NPHEAP_IOC_BIND, &bind) == -1 &&
+			    errno == ENOSPC);
+		setfsuid(300000 + i);
+		child_check(ioctl(dev, NPHEAP_IOC_CREATE, &create) == -1 &&
+			    errno == ENOSPC);
+	}
+	return 0;
+}
+
+static void limits_charge_users_and_readers(void **state)
+{
+	struct member member = { .key = test_key(), .count = 2000 };
+	long long before;
+
+	(void)state;
+	need_group();
+	before = charged_pieces();
+	expect_exit(spawn(lock_as_many_users, &member), 0);
+	assert_true(falls_below(charged_pieces, before + member.count * 30LL));
+	heap_set("max_locks", 0);
+	heap_set("max_objects", 0);
+	expect_exit(spawn(be_refused_as_many_users, &member), 0);
+	assert_true(falls_below(charged_pieces, before + member.count * 30LL));
 	assert_int_equal(rmdir(GROUP), 0);
 }
 
@@ -637,6 +793,142 @@ static void create_sparse(uint64_t key, int unused)
 
 	(void)unused;
 	child_check(!ioctl(dev, NPHEAP_IOC_CREATE, &args));
+}
+
+/* Many who all do the same when they are told to: threads, or processes. */
+struct crowd {
+	uint64_t key;
+	struct gate *ready;
+	struct gate *go;
+};
+
+static void join_heap(void)
+{
+	struct npheap_join args;
+
+	child_check(!ioctl(dev, NPHEAP_IOC_JOIN, &args));
+}
+
+static void *lock_in_steps(void *arg)
+{
+	const struct crowd *crowd = arg;
+
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 1);
+	join_heap();
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 2);
+	bind_key(crowd->key, 0);
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 3);
+	child_check(lock_by(crowd->key, NPHEAP_LOCK_TRY) == EBUSY);
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 4);
+	child_check(!lock_by(crowd->key, 0));
+	child_check(!unlock_by_ioctl(crowd->key));
+	return NULL;
+}
+
+/* What all of the crowd's next step is charged for. */
+static long long charged_by_step(struct crowd *crowd, uint32_t count,
+				 long long (*charged)(void))
+{
+	uint32_t ready = crowd->ready->value;
+	long long before = charged();
+
+	gate_add(crowd->go, 1);
+	gate_wait(crowd->ready, ready + count);
+	return charged() - before;
+}
+
+enum { THREADS = 300, PROCESSES = 200 };
+
+/*
+ * An owner has about 200 bytes, and what a thread needs to wait, and to read, about
+ * 100 and 40.
+ */
+static int lock_in_threads(void *arg)
+{
+	struct crowd *crowd = arg;
+	pthread_t threads[THREADS];
+	int i;
+
+	child_check(enter_group() == 0);
+	child_check(!lock_by(crowd->key, 0));
+	join_heap();
+	for (i = 0; i < THREADS; i++)
+		child_check(!pthread_create(&threads[i], NULL, lock_in_steps,
+					    crowd));
+	gate_wait(crowd->ready, THREADS);
+	child_check(charged_by_step(crowd, THREADS, charged_pieces) >=
+		    THREADS * 130LL);
+	charged_by_step(crowd, THREADS, charged_pieces);
+	child_check(charged_by_step(crowd, THREADS, charged_pieces) >=
+		    THREADS * 120LL);
+	gate_add(crowd->go, 1);
+	/* Each waits until the one before it is done. */
+	sleep_ms(100);
+	child_check(!unlock_by_ioctl(crowd->key));
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+static int join_in_a_step(void *arg)
+{
+	const struct crowd *crowd = arg;
+	uint64_t key = crowd->key + getpid();
+
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 1);
+	join_heap();
+	gate_add(crowd->ready, 1);
+	gate_wait(crowd->go, 2);
+	create_sparse(key, 0);
+	child_check(!npheap_delete(dev, key));
+	return 0;
+}
+
+/* A process has a page for its epoch. */
+static int join_in_processes(void *arg)
+{
+	struct crowd *crowd = arg;
+	pid_t pids[PROCESSES];
+	int i;
+
+	child_check(enter_group() == 0);
+	for (i = 0; i < PROCESSES; i++)
+		pids[i] = spawn(join_in_a_step, crowd);
+	gate_wait(crowd->ready, PROCESSES);
+	child_check(charged_by_step(crowd, PROCESSES, charged_pages) >=
+		    PROCESSES * (long long)page / 2);
+	gate_add(crowd->go, 1);
+	for (i = 0; i < PROCESSES; i++)
+		expect_exit(pids[i], 0);
+	return 0;
+}
+
+/* What they are charged for comes off with them. */
+static void run_crowd(int (*body)(void *arg), int count)
+{
+	struct crowd crowd = {
+		.key = test_key(), .ready = gate_new(), .go = gate_new(),
+	};
+	long long before = charged_pieces();
+
+	expect_exit(spawn(body, &crowd), 0);
+	assert_true(falls_below(charged_pieces, before + count * 80LL));
+	munmap(crowd.ready, sizeof(*crowd.ready));
+	munmap(crowd.go, sizeof(*crowd.go));
+}
+
+static void limits_charge_threads_and_processes(void **state)
+{
+	(void)state;
+	need_group();
+	run_crowd(lock_in_threads, THREADS);
+	run_crowd(join_in_processes, PROCESSES);
+	assert_int_equal(rmdir(GROUP), 0);
 }
 
 static int create_sparse_as_member(void *arg)
@@ -808,6 +1100,8 @@ static const struct CMUnitTest limits_tests[] = {
 	LIMIT_TEST(limits_charge_the_creators_cgroup),
 	LIMIT_TEST(limits_charge_many_small_objects),
 	LIMIT_TEST(limits_charge_lock_records_and_watches),
+	LIMIT_TEST(limits_charge_users_and_readers),
+	LIMIT_TEST(limits_charge_threads_and_processes),
 	LIMIT_TEST(limits_charge_objects_without_memory),
 	LIMIT_TEST(limits_of_a_cgroup_are_enomem),
 	LIMIT_TEST(limits_of_a_cgroup_end_growth),

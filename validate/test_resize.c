@@ -625,6 +625,7 @@ static void punch_of_holes(void **state)
 
 static void seals_rule_changes_out(void **state)
 {
+	struct usage before = usage_now();
 	uint64_t key = test_key();
 
 	(void)state;
@@ -653,6 +654,7 @@ static void seals_rule_changes_out(void **state)
 	assert_int_equal(resize(key, 2 * page, 0), 0);
 	assert_int_equal(resize(key, 6 * page, 0), 0);
 	delete(key);
+	assert_usage(before);
 }
 
 /* ------------------------------------------------------------------- stat */

@@ -195,6 +195,58 @@ static void grow_is_seen_by_other_processes(void **state)
 	assert_usage(before);
 }
 
+enum { GROWTHS = 10 };
+
+struct growth {
+	uint64_t key;
+	char *p;
+	struct gate *grows;
+	struct gate *seen;
+};
+
+static int touch_what_there_is(void *arg)
+{
+	const struct growth *growth = arg;
+	uint32_t round;
+	long size;
+
+	for (round = 1; round <= GROWTHS; round++) {
+		gate_wait(growth->grows, round);
+		while ((size = size_by_ioctl(growth->key)) == (long)page)
+			;
+		child_check(!touch(growth->p + size - 1, READ));
+		gate_add(growth->seen, 1);
+	}
+	return 0;
+}
+
+/* The pages come first: whoever sees the new size may touch them all. */
+static void grow_shows_no_size_before_its_pages(void **state)
+{
+	struct usage before = usage_now();
+	struct growth growth = {
+		.key = test_key(), .grows = gate_new(), .seen = gate_new(),
+	};
+	uint32_t round;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(create(growth.key, page, 0), 0);
+	growth.p = map_key(growth.key, 16 * MIB);
+	pid = spawn(touch_what_there_is, &growth);
+	for (round = 1; round <= GROWTHS; round++) {
+		gate_add(growth.grows, 1);
+		assert_int_equal(resize(growth.key, 16 * MIB, 0), 0);
+		gate_wait(growth.seen, round);
+		assert_int_equal(resize(growth.key, page, FORCE), 0);
+	}
+	expect_exit(pid, 0);
+	drop(growth.p, 16 * MIB, growth.key);
+	assert_usage(before);
+	munmap(growth.grows, sizeof(*growth.grows));
+	munmap(growth.seen, sizeof(*growth.seen));
+}
+
 static void grow_ends_at_max_size(void **state)
 {
 	uint64_t key = test_key();
@@ -1060,6 +1112,7 @@ static void resize_races_with_deletion(void **state)
 static const struct CMUnitTest resize_tests[] = {
 	TEST(grow_is_seen_through_longer_mappings),
 	TEST(grow_is_seen_by_other_processes),
+	TEST(grow_shows_no_size_before_its_pages),
 	TEST(grow_ends_at_max_size),
 	LIMIT_TEST(grow_meets_the_limits),
 	TEST(grow_that_is_killed_changes_nothing),

@@ -226,9 +226,149 @@ static void scribbled_free_a_reader_can_still_time_out(void **state)
 	scene_free();
 }
 
+/* No thread of a test has such a number. */
+#define NOBODY (NPHEAP_WORD_OWNER - 1)
+
+static void scribble_holder(struct npheap_record *record, uint64_t holder)
+{
+	record->word = (record->word & ~0xffffffffULL) | holder;
+}
+
+/* Readers of the table of locks look for the owner that the word names. */
+static void scribbled_owner_is_nobody(void **state)
+{
+	struct npheap_record *record;
+	char line[128];
+
+	(void)state;
+	scene_new();
+	warm(scene->key);
+	record = record_of(scene->key);
+	scribble_holder(record, NOBODY);
+	snprintf(line, sizeof(line), "%llu\t",
+		 (unsigned long long)scene->key);
+	assert_int_equal(number_after("/proc/npheap/locks", line), 0);
+	assert_int_equal(raw_try(scene->key), EBUSY);
+	assert_int_equal(raw_unlock(scene->key), EPERM);
+	assert_int_equal(npheap_break(heap, scene->key), 0);
+	settle(scene->key);
+	scene_free();
+}
+
+/* The queue is the kernel's, and the next word from it says again who waits. */
+static void scribbled_away_waiters_get_it_all_the_same(void **state)
+{
+	struct npheap_record *record;
+	pid_t pids[3];
+	int i;
+
+	(void)state;
+	scene_new();
+	assert_int_equal(lock(scene->key), 0);
+	record = record_of(scene->key);
+	for (i = 0; i < 3; i++)
+		pids[i] = start_asleep(wait_for_it, NULL);
+	__atomic_and_fetch(&record->word, ~NPHEAP_WORD_WAITERS,
+			   __ATOMIC_SEQ_CST);
+	assert_int_equal(raw_unlock(scene->key), 0);
+	for (i = 0; i < 3; i++)
+		expect_exit(pids[i], 0);
+	assert_free(scene->key);
+	scene_free();
+}
+
+static int scribble_and_exit(void *arg)
+{
+	(void)arg;
+	warm(scene->key);
+	scribble_holder(record_of(scene->key), NOBODY);
+	return 0;
+}
+
+/* What only the dead knew is not kept for what is written there. */
+static void scribbled_records_go_away(void **state)
+{
+	long long locks;
+
+	(void)state;
+	scene_new();
+	locks = heap_stat("locks");
+	expect_exit(spawn(scribble_and_exit, NULL), 0);
+	assert_int_equal(heap_stat("locks"), locks);
+	assert_int_equal(raw_try(scene->key), 0);
+	assert_int_equal(raw_unlock(scene->key), 0);
+	scene_free();
+}
+
+static int wait_for_the_event(void *arg)
+{
+	struct npheap_event args = {
+		.key = scene->key, .event = scene->event, .timeout = UINT64_MAX,
+	};
+
+	(void)arg;
+	gate_add(&scene->started, 1);
+	return ioctl(dev, NPHEAP_IOC_WAIT, &args) ? errno : 0;
+}
+
+/* Who sleeps is in the kernel's list; the event's bit only spares calls. */
+static void scribbled_event_still_wakes(void **state)
+{
+	struct npheap_event args = { .count = 1 };
+	struct npheap_record *record;
+	pid_t pid;
+
+	(void)state;
+	scene_new();
+	args.key = scene->key;
+	record = record_of(scene->key);
+	assert_int_equal(npheap_event(heap, scene->key, &scene->event), 0);
+	pid = start_asleep(wait_for_the_event, NULL);
+	__atomic_and_fetch(&record->event, ~1ULL, __ATOMIC_SEQ_CST);
+	assert_int_equal(ioctl(dev, NPHEAP_IOC_NOTIFY, &args), 1);
+	expect_exit(pid, 0);
+	scene_free();
+}
+
+static int bind_once(void *arg)
+{
+	struct npheap_bind *bind = arg;
+
+	return ioctl(dev, NPHEAP_IOC_BIND, bind) ? errno : 0;
+}
+
+/* Or what somebody remembers of an earlier key would be true of a later one. */
+static void scribbled_generation_does_not_come_back(void **state)
+{
+	struct npheap_bind *bind = share(sizeof(*bind));
+	struct npheap_record *records;
+	struct npheap_join result;
+	uint32_t slot, generation;
+
+	(void)state;
+	scene_new();
+	join(&result);
+	records = (struct npheap_record *)(uintptr_t)result.table_addr;
+	bind->key = scene->key;
+	expect_exit(spawn(bind_once, bind), 0);
+	slot = bind->slot;
+	generation = bind->generation;
+	records[slot].word = 0;
+	expect_exit(spawn(bind_once, bind), 0);
+	assert_int_equal(bind->slot, slot);
+	assert_int_equal(bind->generation, generation + 1);
+	scene_free();
+	munmap(bind, sizeof(*bind));
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(scribbler_breaks_nothing_but_locks),
 	TEST(scribbled_free_a_reader_can_still_time_out),
+	TEST(scribbled_owner_is_nobody),
+	TEST(scribbled_away_waiters_get_it_all_the_same),
+	TEST(scribbled_records_go_away),
+	TEST(scribbled_event_still_wakes),
+	TEST(scribbled_generation_does_not_come_back),
 };
 
 int main(int argc, char **argv)

@@ -5,18 +5,24 @@
  *
  *   - a lock excludes: whoever has it alone finds a round that was begun and
  *     not ended only if it is told of a death, and a reader sees no round begin;
- *   - all pages of an object that is changed under its lock have one stamp;
- *   - what is read under a key was written under that key, or is 0;
- *   - a notification that was made is counted, one that was not is not;
+ *   - all pages of an object that is changed under its lock have one stamp, and
+ *     none of them is a fault;
+ *   - what is read under a key was written under that key, or is 0, and a page
+ *     that the object has at any size is no fault;
+ *   - a notification that was made is counted, one that was not is not, and who
+ *     waits for one that is made is woken;
  *   - every call has a result that it documents;
+ *   - every thread goes on;
  *   - when all are gone nothing is left.
  */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "torture.h"
+#include "torture_log.h"
 
 /* Keys that are changed under their locks only, and others. */
 #define STRICT 4
@@ -25,8 +31,7 @@
 /* Somebody is killed after so many operations at most. */
 #define KILL_EVERY 400
 
-/* So long may they take. */
-#define STALL_MS 60000
+#define MAX_WORKERS (CROWD_PROCESSES * CROWD_THREADS)
 
 struct round {
 	_Atomic uint64_t begun;
@@ -35,23 +40,30 @@ struct round {
 	_Atomic uint64_t notified;
 };
 
+/* What a worker has asked the keeper, by number, and what was answered. */
+struct question {
+	_Atomic uint64_t asked;
+	_Atomic uint64_t answered;
+};
+
 /* What all processes share. */
 struct crowd {
 	uint64_t seed;
 	uint64_t key;
+	unsigned int processes;
 	unsigned int threads;
 	_Atomic int stop;
 	_Atomic uint64_t streams;
 	_Atomic uint64_t stamps;
-	_Atomic uint64_t operations[CROWD_PROCESSES];
 	struct round rounds[STRICT];
+	struct question questions[MAX_WORKERS];
 	uint64_t first_events[STRICT];
 	struct gate keeper;
 };
 
 struct worker {
 	struct dice dice;
-	unsigned int process;
+	unsigned int number;
 	int watch;
 	struct npheap_ref refs[STRICT];
 };
@@ -65,17 +77,25 @@ struct deed {
 static struct crowd *crowd;
 static struct npheap *heap;
 static __thread sigjmp_buf after_fault;
+static __thread volatile sig_atomic_t guarded;
 static __thread const char *deed_name;
 
+/* The others stop, so that their logs end with what they did at that time. */
 static void broken(const char *what, long value)
 {
+	crowd->stop = 1;
+	log_line(what, value);
 	printf("# crowd: %s: %s (%ld)\n", deed_name, what, value);
 	_exit(99);
 }
 
-/* @rc is 0, more, or one of the negative errors that follow, the last is 0. */
-static long expect(long rc, const int *errors)
+/*
+ * @rc, what @call returned, is 0, more, or one of the negative errors that
+ * follow, the last is 0.
+ */
+static long expect(const char *call, long rc, const int *errors)
 {
+	log_line(call, rc);
 	for (; rc < 0 && *errors; errors++)
 		if (rc == -*errors)
 			return rc;
@@ -84,7 +104,13 @@ static long expect(long rc, const int *errors)
 	return rc;
 }
 
-#define EXPECT(rc, ...) expect((rc), (const int[]){ __VA_ARGS__, 0 })
+#define EXPECT(call, ...)						\
+	expect(#call, (call), (const int[]){ __VA_ARGS__, 0 })
+
+static long result(long rc)
+{
+	return rc < 0 ? -errno : rc;
+}
 
 static uint64_t soon(uint32_t us)
 {
@@ -94,9 +120,41 @@ static uint64_t soon(uint32_t us)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec + us * 1000ULL;
 }
 
+/* -------------------------------------------------------------- accesses -- */
+
 static void on_fault(int sig)
 {
+	if (!guarded)
+		broken("a fault outside of all accesses", sig);
 	siglongjmp(after_fault, sig);
+}
+
+/* The signal that an access raises, or 0; each one has a guard of its own. */
+static int load(const volatile uint64_t *word, uint64_t *value)
+{
+	int sig = sigsetjmp(after_fault, 0);
+
+	guarded = !sig;
+	if (!sig)
+		*value = *word;
+	guarded = 0;
+	return sig;
+}
+
+static int store(volatile uint64_t *word, uint64_t value)
+{
+	int sig = sigsetjmp(after_fault, 0);
+
+	guarded = !sig;
+	if (!sig)
+		*word = value;
+	guarded = 0;
+	return sig;
+}
+
+static void *word_of(void *p, size_t index)
+{
+	return (char *)p + index * page;
 }
 
 /* ------------------------------------------------- keys that are kept tidy -- */
@@ -104,6 +162,7 @@ static void on_fault(int sig)
 static uint64_t strict_key(struct worker *w, unsigned int *index)
 {
 	*index = dice_roll(&w->dice, STRICT);
+	log_line("strict key", *index);
 	return crowd->key + *index;
 }
 
@@ -150,17 +209,27 @@ static void give_back(struct worker *w, unsigned int index)
 		broken("the holder cannot give the lock back", rc);
 }
 
-static uint64_t *stamp_of(void *p, size_t index)
+/*
+ * Nobody changes the size of a strict object but who holds its lock alone, and
+ * it is not sparse: whoever holds the lock finds all of it there.
+ */
+static uint64_t stamp_of(void *p, size_t index)
 {
-	return (uint64_t *)((char *)p + index * page);
+	uint64_t stamp = 0;
+	int sig = load(word_of(p, index), &stamp);
+
+	if (sig)
+		broken("fault as a locked object is read", sig);
+	return stamp;
 }
 
 static void check_stamps(void *p, size_t size)
 {
+	uint64_t first = stamp_of(p, 0);
 	size_t i;
 
 	for (i = 1; i < size / page; i++)
-		if (*stamp_of(p, i) != *stamp_of(p, 0))
+		if (stamp_of(p, i) != first)
 			broken("pages of different stamps", i);
 }
 
@@ -168,9 +237,13 @@ static void set_stamps(void *p, size_t size)
 {
 	uint64_t stamp = atomic_fetch_add(&crowd->stamps, 1);
 	size_t i;
+	int sig;
 
-	for (i = 0; i < size / page; i++)
-		*stamp_of(p, i) = stamp;
+	for (i = 0; i < size / page; i++) {
+		sig = store(word_of(p, i), stamp);
+		if (sig)
+			broken("fault as a locked object is written", sig);
+	}
 }
 
 static void restamp(uint64_t key, int told)
@@ -180,11 +253,31 @@ static void restamp(uint64_t key, int told)
 
 	if (EXPECT(npheap_size(heap, key, &size), ENOENT))
 		size = 3 * page;
-	EXPECT(npheap_map(heap, key, size, &p), ENOMEM);
+	if (EXPECT(npheap_map(heap, key, size, &p), ENOMEM)) {
+		/* It may have pages without the stamp, so it cannot stay. */
+		EXPECT(npheap_remove(heap, key), 0);
+		return;
+	}
 	if (!told)
 		check_stamps(p, size);
 	set_stamps(p, size);
-	npheap_unmap(p, size);
+	EXPECT(npheap_unmap(p, size), 0);
+}
+
+/* Whoever is told of a death may find what the dead has left unfinished. */
+static void look(uint64_t key, bool told)
+{
+	uint64_t size;
+	void *p;
+
+	if (EXPECT(npheap_size(heap, key, &size), ENOENT) ||
+	    EXPECT(npheap_map(heap, key, size, &p), ENOMEM))
+		return;
+	if (!told)
+		check_stamps(p, size);
+	else
+		stamp_of(p, size / page - 1);
+	EXPECT(npheap_unmap(p, size), 0);
 }
 
 /* Another size, or another object; all stamps are the same again then. */
@@ -241,19 +334,13 @@ static void read_round(struct worker *w)
 	struct round *r = &crowd->rounds[index];
 	long rc = EXPECT(take(w, index, NPHEAP_SHARED), EBUSY, ETIMEDOUT,
 			 EOWNERDEAD);
-	uint64_t begun = r->begun, size;
-	void *p;
+	uint64_t begun = r->begun;
 
 	if (rc && rc != -EOWNERDEAD)
 		return;
 	if (!rc && r->ended != begun)
 		broken("a writer is inside", begun - r->ended);
-	if (!EXPECT(npheap_size(heap, key, &size), ENOENT)) {
-		EXPECT(npheap_map(heap, key, size, &p), ENOMEM);
-		if (!rc)
-			check_stamps(p, size);
-		npheap_unmap(p, size);
-	}
+	look(key, rc);
 	if (r->begun != begun)
 		broken("a writer came in", r->begun - begun);
 	give_back(w, index);
@@ -270,53 +357,147 @@ static void notify(struct worker *w)
 	if (dice_roll(&w->dice, 2))
 		EXPECT(npheap_notify(heap, key, 1), 0);
 	else
-		EXPECT(ioctl(dev, NPHEAP_IOC_NOTIFY, &args) < 0 ? -errno : 0,
-		       0);
+		EXPECT(result(ioctl(dev, NPHEAP_IOC_NOTIFY, &args)), 0);
 	r->notified++;
 }
 
+/* Perhaps nobody wakes it; then it does not give up before its time. */
 static void wait_event(struct worker *w)
 {
 	unsigned int index;
-	uint64_t key = strict_key(w, &index), event;
+	uint64_t key = strict_key(w, &index), event, deadline = soon(500);
 
 	EXPECT(npheap_event(heap, key, &event), 0);
-	EXPECT(npheap_wait(heap, key, event, soon(500)), ETIMEDOUT);
+	if (EXPECT(npheap_wait(heap, key, event, deadline), ETIMEDOUT) &&
+	    soon(0) < deadline)
+		broken("it gave up too early, ns", deadline - soon(0));
+}
+
+/* ------------------------------------------- questions that are answered -- */
+
+/* Where the keeper waits for all questions, and each worker for its answers. */
+static uint64_t question_key(void)
+{
+	return crowd->key + STRICT + WILD;
+}
+
+static uint64_t answer_key(unsigned int number)
+{
+	return question_key() + 1 + number;
+}
+
+/*
+ * The keeper is not killed, and notifies each answer once, so if that does not
+ * wake who waits for it nothing will, and the thread is found stuck.
+ */
+static void ask(struct worker *w)
+{
+	struct question *q = &crowd->questions[w->number];
+	uint64_t mine = ++q->asked, event;
+
+	EXPECT(npheap_notify(heap, question_key(), 1), 0);
+	for (;;) {
+		EXPECT(npheap_event(heap, answer_key(w->number), &event), 0);
+		if (q->answered >= mine)
+			return;
+		EXPECT(npheap_wait(heap, answer_key(w->number), event,
+				   NPHEAP_FOREVER), 0);
+	}
+}
+
+static void answer(unsigned int number)
+{
+	struct question *q = &crowd->questions[number];
+	uint64_t asked = q->asked;
+
+	if (q->answered == asked)
+		return;
+	q->answered = asked;
+	child_check(!npheap_notify(heap, answer_key(number), 1));
+}
+
+/* Until the gate says that nobody asks any more, and is notified, too. */
+static void answer_all(void)
+{
+	uint64_t event;
+	unsigned int i;
+
+	while (crowd->keeper.value < 2) {
+		child_check(!npheap_event(heap, question_key(), &event));
+		for (i = 0; i < crowd->processes * crowd->threads; i++)
+			answer(i);
+		if (crowd->keeper.value < 2)
+			child_check(!npheap_wait(heap, question_key(), event,
+						 NPHEAP_FOREVER));
+	}
 }
 
 /* ------------------------------------------------------------- wild keys -- */
 
 static uint64_t wild_key(struct worker *w)
 {
-	return crowd->key + STRICT + dice_roll(&w->dice, WILD);
+	unsigned int index = dice_roll(&w->dice, WILD);
+
+	log_line("wild key", index);
+	return crowd->key + STRICT + index;
+}
+
+/* An object of a wild key never has fewer pages, whatever anybody does. */
+static unsigned int least_pages(uint64_t key)
+{
+	return 1 + key - crowd->key - STRICT;
 }
 
 /* Most are small; some have a huge page, and more. */
-static uint64_t any_size(struct worker *w)
+static uint64_t any_size(struct worker *w, uint64_t key)
 {
-	uint32_t pages = dice_roll(&w->dice, 10) ? 1 + dice_roll(&w->dice, 16) :
-						   512 + dice_roll(&w->dice, 64);
+	uint32_t more = dice_roll(&w->dice, 10) ? dice_roll(&w->dice, 16) :
+						  511 + dice_roll(&w->dice, 64);
 
-	return pages * page;
+	return (least_pages(key) + more) * page;
 }
 
-/* What is there was written under this key, or never. */
-static void use(struct worker *w, char *p, uint64_t size, uint64_t key)
+/*
+ * Others may make the object smaller at any time, or it was smaller than the
+ * mapping from the beginning; so behind what every object of this key has a page
+ * may be beyond the end.  Nothing else is a reason: what is deleted stays mapped,
+ * what is punched reads as zeroes, and of a sparse object, too, every page can be
+ * had, as the crowd is far from any limit.
+ */
+static void check_fault(int sig, uint32_t index, uint64_t key)
 {
-	uint32_t index = dice_roll(&w->dice, size / page);
-	volatile uint64_t *word = (uint64_t *)(p + index * page);
+	if (sig != SIGBUS)
+		broken("a fault that is no SIGBUS", sig);
+	if (index < least_pages(key))
+		broken("SIGBUS inside the object, page", index);
+}
 
-	/* It may be beyond the end by now, or for reading only. */
-	if (sigsetjmp(after_fault, 1))
-		return;
-	if (*word && *word != key)
-		broken("the memory of another key", *word);
-	*word = key;
+/*
+ * What is there was written under this key, or never.  @p is page @first of the
+ * object; half of the time one is chosen that is there, if it is mapped.
+ */
+static void use(struct worker *w, char *p, uint32_t first, uint64_t size,
+		uint64_t key)
+{
+	uint32_t pages = size / page, sure = least_pages(key), index;
+	uint64_t value = 0;
+	int sig;
+
+	if (first < sure && dice_roll(&w->dice, 2) && sure - first < pages)
+		pages = sure - first;
+	index = dice_roll(&w->dice, pages);
+	sig = load(word_of(p, index), &value);
+	if (!sig && value && value != key)
+		broken("the memory of another key", value);
+	if (!sig)
+		sig = store(word_of(p, index), key);
+	if (sig)
+		check_fault(sig, first + index, key);
 }
 
 static void wild_alloc(struct worker *w)
 {
-	uint64_t key = wild_key(w), size = any_size(w);
+	uint64_t key = wild_key(w), size = any_size(w, key);
 	void *p = npheap_alloc(dev, key, size);
 	int i;
 
@@ -325,8 +506,19 @@ static void wild_alloc(struct worker *w)
 		return;
 	}
 	for (i = 0; i < 4; i++)
-		use(w, p, size, key);
-	munmap(p, size);
+		use(w, p, 0, size, key);
+	EXPECT(result(munmap(p, size)), 0);
+}
+
+/* What may only be read is not written, be it in the object or not. */
+static void use_protected(void *p)
+{
+	int sig;
+
+	EXPECT(result(mprotect(p, page, PROT_READ)), 0);
+	sig = store(p, 1);
+	if (sig != SIGSEGV)
+		broken("a page for reading was written", sig);
 }
 
 /* Protects a part, moves the whole, and unmaps it in two steps. */
@@ -343,12 +535,12 @@ static void wild_mapping(struct worker *w)
 	if (q == MAP_FAILED)
 		broken("mremap", errno);
 	size += page;
-	if (mprotect(q + page, page, PROT_READ))
-		broken("mprotect", errno);
-	use(w, q, size, key);
-	munmap(q, 4 * page);
-	use(w, q + 4 * page, size - 4 * page, key);
-	munmap(q + 4 * page, size - 4 * page);
+	use_protected(q + page);
+	use(w, q, 0, page, key);
+	use(w, q + 2 * page, 2, size - 2 * page, key);
+	EXPECT(result(munmap(q, 4 * page)), 0);
+	use(w, q + 4 * page, 4, size - 4 * page, key);
+	EXPECT(result(munmap(q + 4 * page, size - 4 * page)), 0);
 }
 
 static void wild_attach(struct worker *w)
@@ -356,17 +548,18 @@ static void wild_attach(struct worker *w)
 	uint64_t key = wild_key(w);
 	const struct npheap_mapping *m;
 
-	if (EXPECT(npheap_attach(heap, key, any_size(w), &m), ENOMEM, ENOSPC))
+	if (EXPECT(npheap_attach(heap, key, any_size(w, key), &m), ENOMEM,
+		   ENOSPC))
 		return;
-	use(w, m->addr, m->size, key);
+	use(w, m->addr, 0, m->size, key);
 	npheap_detach(heap, m);
 }
 
 static void wild_create(struct worker *w)
 {
-	uint64_t size = any_size(w);
+	uint64_t key = wild_key(w), size = any_size(w, key);
 
-	EXPECT(npheap_create(heap, wild_key(w), size, size * 2,
+	EXPECT(npheap_create(heap, key, size, size * 2,
 			     dice_roll(&w->dice, 2)),
 	       EEXIST, ENOMEM, ENOSPC);
 }
@@ -374,13 +567,15 @@ static void wild_create(struct worker *w)
 static void wild_create_many(struct worker *w)
 {
 	struct npheap_create items[WILD];
-	uint64_t size = any_size(w);
+	uint64_t key;
 	int i;
 
-	for (i = 0; i < WILD; i++)
+	for (i = 0; i < WILD; i++) {
+		key = crowd->key + STRICT + i;
 		items[i] = (struct npheap_create){
-			.key = crowd->key + STRICT + i, .size = size,
+			.key = key, .size = any_size(w, key),
 		};
+	}
 	EXPECT(npheap_create_many(heap, items, WILD), EEXIST, ENOMEM, ENOSPC);
 }
 
@@ -391,7 +586,9 @@ static void wild_remove(struct worker *w)
 
 static void wild_resize(struct worker *w)
 {
-	EXPECT(npheap_resize(heap, wild_key(w), any_size(w),
+	uint64_t key = wild_key(w);
+
+	EXPECT(npheap_resize(heap, key, any_size(w, key),
 			     dice_roll(&w->dice, 2)),
 	       ENOENT, EFBIG, EBUSY, EPERM, ENOMEM, ENOSPC);
 }
@@ -450,18 +647,31 @@ static void wild_watch(struct worker *w)
 	EXPECT(npheap_watch_read(w->watch, got, WILD, &n), EAGAIN);
 	if (dice_roll(&w->dice, 50))
 		return;
-	close(w->watch);
+	EXPECT(result(close(w->watch)), 0);
 	w->watch = -1;
 }
 
 static void wild_reopen(struct worker *w)
 {
-	int fd = open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC);
+	int fd = EXPECT(result(open(NPHEAP_DEVICE, O_RDWR | O_CLOEXEC)), 0);
 
 	(void)w;
-	if (fd < 0)
-		broken("open", errno);
-	close(fd);
+	EXPECT(result(close(fd)), 0);
+}
+
+/* Somebody else may have it, or nobody can; then it ends without. */
+static void end_holding(uint64_t key, uint32_t way)
+{
+	int rc = npheap_acquire_with(heap, key, NPHEAP_TRY, NPHEAP_FOREVER);
+
+	if (rc && rc != -EBUSY && rc != -EOWNERDEAD && rc != -ENOTRECOVERABLE)
+		_exit(-rc);
+	if (way % 2)
+		raise(SIGKILL);
+	if (way)
+		_exit(0);
+	execl("/proc/self/exe", "torture", "--nothing", NULL);
+	_exit(99);
 }
 
 /* The child holds the lock of a wild key as it ends, or becomes another program. */
@@ -470,20 +680,18 @@ static void wild_fork(struct worker *w)
 	uint64_t key = wild_key(w);
 	uint32_t way = dice_roll(&w->dice, 8);
 	int status;
-	pid_t pid = fork();
+	pid_t pid = EXPECT(result(fork()), EAGAIN, ENOMEM);
 
 	if (pid < 0)
-		return (void)EXPECT(-errno, EAGAIN, ENOMEM);
-	if (!pid) {
-		npheap_acquire_with(heap, key, NPHEAP_TRY, NPHEAP_FOREVER);
-		if (way == 0)
-			execl("/proc/self/exe", "torture", "--nothing", NULL);
-		if (way % 2)
-			raise(SIGKILL);
-		_exit(0);
-	}
+		return;
+	if (!pid)
+		end_holding(key, way);
 	if (waitpid(pid, &status, 0) != pid)
 		broken("waitpid", errno);
+	log_line("the child's status", status);
+	if (way % 2 ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL :
+		      status)
+		broken("the child ended with", status);
 }
 
 /* clang-format off */
@@ -492,6 +700,7 @@ static const struct deed deeds[] = {
 	{ "read_round", 60, read_round },
 	{ "notify", 60, notify },
 	{ "wait", 10, wait_event },
+	{ "ask", 30, ask },
 	{ "alloc", 60, wild_alloc },
 	{ "mapping", 40, wild_mapping },
 	{ "attach", 50, wild_attach },
@@ -528,9 +737,10 @@ static const struct deed *choose(struct dice *dice)
 
 static void *work(void *arg)
 {
-	struct worker w = { .process = (uintptr_t)arg, .watch = -1 };
+	struct worker w = { .number = (uintptr_t)arg, .watch = -1 };
 	int i;
 
+	log_as(w.number);
 	w.dice = dice_new(crowd->seed, atomic_fetch_add(&crowd->streams, 1));
 	for (i = 0; i < STRICT; i++)
 		w.refs[i] = (struct npheap_ref)NPHEAP_REF_INIT(heap,
@@ -539,8 +749,9 @@ static void *work(void *arg)
 		const struct deed *d = choose(&w.dice);
 
 		deed_name = d->name;
+		log_line(d->name, 0);
 		d->run(&w);
-		crowd->operations[w.process]++;
+		log_operation();
 	}
 	if (w.watch >= 0)
 		close(w.watch);
@@ -549,14 +760,18 @@ static void *work(void *arg)
 
 static int process(void *arg)
 {
-	struct sigaction act = { .sa_handler = on_fault };
+	struct sigaction act = {
+		.sa_handler = on_fault, .sa_flags = SA_NODEFER,
+	};
+	uintptr_t first = (uintptr_t)arg * crowd->threads;
 	pthread_t threads[CROWD_THREADS];
 	unsigned int i;
 
 	sigaction(SIGBUS, &act, NULL);
 	sigaction(SIGSEGV, &act, NULL);
 	for (i = 0; i < crowd->threads; i++)
-		child_check(!pthread_create(&threads[i], NULL, work, arg));
+		child_check(!pthread_create(&threads[i], NULL, work,
+					    (void *)(first + i)));
 	for (i = 0; i < crowd->threads; i++)
 		pthread_join(threads[i], NULL);
 	return 0;
@@ -564,27 +779,50 @@ static int process(void *arg)
 
 /* -------------------------------------------------------------- the parent -- */
 
-static uint64_t all_operations(void)
+/* What a process of the crowd has forked, and left, is in its group, too. */
+static pid_t start(unsigned int number)
 {
-	uint64_t sum = 0;
-	int i;
+	pid_t pid = spawn(process, (void *)(uintptr_t)number);
 
-	for (i = 0; i < CROWD_PROCESSES; i++)
-		sum += crowd->operations[i];
-	return sum;
+	setpgid(pid, pid);
+	return pid;
 }
 
-/* False where nobody goes on. */
-static bool await_operations(uint64_t count)
+/* As waitpid() has it, once all of the group has ended. */
+static int end_of(pid_t pid)
 {
-	uint64_t enough = all_operations() + count;
-	long long limit = now_ms() + STALL_MS;
+	int status = status_of(pid);
 
-	while (all_operations() < enough && now_ms() < limit)
+	while (waitpid(-pid, NULL, 0) > 0)
+		;
+	return status;
+}
+
+static bool one_has_ended(const pid_t *pids)
+{
+	unsigned int i;
+
+	for (i = 0; i < crowd->processes; i++)
+		if (has_ended(pids[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Until so many were done, and each thread has done one: whoever is stuck shall
+ * not be helped by a kill.  False where one does not go on.
+ */
+static bool await_operations(const pid_t *pids, uint64_t count)
+{
+	uint64_t enough = log_operations() + count;
+
+	log_watch();
+	while (log_operations() < enough || !log_all_moved()) {
+		if (crowd->stop || one_has_ended(pids) || log_is_stuck())
+			return false;
 		sleep_ms(1);
-	if (all_operations() < enough)
-		printf("# crowd: nobody does anything any more\n");
-	return all_operations() >= enough;
+	}
+	return true;
 }
 
 /* 0 where it was alive. */
@@ -592,49 +830,59 @@ static int kill_and_replace(pid_t *pids, unsigned int number)
 {
 	int status;
 
-	kill(pids[number], SIGKILL);
-	status = status_of(pids[number]);
-	pids[number] = 0;
+	kill(-pids[number], SIGKILL);
+	status = end_of(pids[number]);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
 		printf("# crowd: a process ended by itself: %#x\n", status);
+		pids[number] = 0;
 		return 1;
 	}
-	pids[number] = spawn(process, (void *)(uintptr_t)number);
+	pids[number] = start(number);
 	return 0;
 }
 
-static int kill_some(pid_t *pids, unsigned int processes, uint64_t operations,
-		     long long ms, struct crowd_result *result)
+static int kill_some(pid_t *pids, uint64_t operations, long long ms,
+		     struct crowd_result *result)
 {
 	struct dice dice = dice_new(crowd->seed, UINT32_MAX);
 	long long limit = now_ms() + ms;
 
-	while (now_ms() < limit && all_operations() < operations) {
-		if (!await_operations(dice_roll(&dice, KILL_EVERY)) ||
-		    kill_and_replace(pids, dice_roll(&dice, processes)))
+	while (now_ms() < limit && log_operations() < operations) {
+		if (!await_operations(pids, dice_roll(&dice, KILL_EVERY)) ||
+		    kill_and_replace(pids, dice_roll(&dice, crowd->processes)))
 			return 1;
 		result->kills++;
 	}
 	return 0;
 }
 
+/* As waitpid() has it; whoever is stuck is killed. */
+static int await_end(pid_t pid)
+{
+	log_watch();
+	while (!has_ended(pid)) {
+		if (log_is_stuck())
+			kill(-pid, SIGKILL);
+		sleep_ms(1);
+	}
+	return end_of(pid);
+}
+
 /* Whoever waits forever is woken by the ends of the others. */
-static int stop_all(pid_t *pids, unsigned int processes)
+static int stop_all(pid_t *pids)
 {
 	unsigned int i;
 	int rc = 0, status;
 
 	crowd->stop = 1;
-	alarm(TEST_SECONDS);
-	for (i = 0; i < processes; i++) {
+	for (i = 0; i < crowd->processes; i++) {
 		if (!pids[i])
 			continue;
-		status = status_of(pids[i]);
+		status = await_end(pids[i]);
 		if (status)
 			printf("# crowd: a process ended with %#x\n", status);
 		rc |= status;
 	}
-	alarm(0);
 	return rc;
 }
 
@@ -674,7 +922,10 @@ static int clear_up(void *arg)
 	return 0;
 }
 
-/* Knows the strict keys while the others work, so that their counts go on. */
+/*
+ * Knows the strict keys while the others work, so that their counts go on, and
+ * answers.
+ */
 static int keep_records(void *arg)
 {
 	int i;
@@ -684,47 +935,75 @@ static int keep_records(void *arg)
 		child_check(!npheap_event(heap, crowd->key + i,
 					  &crowd->first_events[i]));
 	gate_add(&crowd->keeper, 1);
-	gate_wait(&crowd->keeper, 2);
+	answer_all();
 	return 0;
 }
 
-static int crowd_new(uint64_t seed, unsigned int threads)
+static int let_keeper_go(void *arg)
+{
+	(void)arg;
+	gate_add(&crowd->keeper, 1);
+	child_check(!npheap_notify(heap, question_key(), 1));
+	return 0;
+}
+
+static int crowd_new(uint64_t seed, unsigned int processes,
+		     unsigned int threads)
 {
 	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (crowd == MAP_FAILED || npheap_open(NULL, 0, &heap))
+	if (crowd == MAP_FAILED || log_new(processes * threads) ||
+	    npheap_open(NULL, 0, &heap))
 		return -1;
 	crowd->seed = seed;
+	crowd->processes = processes;
 	crowd->threads = threads;
 	crowd->key = test_key();
 	crowd->stamps = 1;
 	return 0;
 }
 
+/* Between the keeper's first event and its last. */
+static int crowd_work(uint64_t operations, long long ms,
+		      struct crowd_result *result)
+{
+	pid_t pids[CROWD_PROCESSES] = { 0 };
+	unsigned int i;
+	int rc;
+
+	/* Those whose parent was killed are waited for here. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	for (i = 0; i < crowd->processes; i++)
+		pids[i] = start(i);
+	rc = kill_some(pids, operations, ms, result);
+	rc |= stop_all(pids);
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
+	rc |= status_of(spawn(clear_up, NULL));
+	if (rc)
+		log_print();
+	return rc;
+}
+
 int crowd_run(uint64_t seed, unsigned int processes, unsigned int threads,
 	      uint64_t operations, long long ms, struct crowd_result *result)
 {
 	struct leftovers before = leftovers_now();
-	pid_t pids[CROWD_PROCESSES], keeper;
-	unsigned int i;
+	pid_t keeper;
 	int rc;
 
-	if (crowd_new(seed, threads))
+	if (crowd_new(seed, processes, threads))
 		return perror("crowd"), 1;
 	/* The handle of this process. */
 	before.references++;
 	keeper = spawn(keep_records, NULL);
 	gate_wait(&crowd->keeper, 1);
-	for (i = 0; i < processes; i++)
-		pids[i] = spawn(process, (void *)(uintptr_t)i);
-	rc = kill_some(pids, processes, operations, ms, result);
-	rc |= stop_all(pids, processes);
-	rc |= status_of(spawn(clear_up, NULL));
-	gate_add(&crowd->keeper, 1);
+	rc = crowd_work(operations, ms, result);
+	rc |= status_of(spawn(let_keeper_go, NULL));
 	rc |= status_of(keeper);
-	result->operations = all_operations();
+	result->operations = log_operations();
 	rc |= !leftovers_are(before);
 	npheap_close(heap);
+	log_free();
 	munmap(crowd, sizeof(*crowd));
 	return !!rc;
 }

@@ -24,6 +24,9 @@ static const char usage[] =
 "  --threads N      so many of them all together (default 12); above 256 all of\n"
 "                   them count under a few locks once, and nothing else is done\n"
 "  --replay FILE    the sequence that a failure printed\n"
+"  --out DIR        where each sequence is written before it runs, torture.single,\n"
+"                   for --replay where the kernel dies of it (default: OUT of the\n"
+"                   environment; none if that is not set)\n"
 "  -h, --help       print this text\n"
 "\n"
 "Exit status: 0 all as it must be, 1 something was not, 2 bad arguments.\n";
@@ -45,6 +48,7 @@ struct settings {
 	unsigned int processes;
 	unsigned int threads;
 	const char *replay;
+	const char *out;
 };
 
 static int parse(int argc, char **argv, struct settings *s)
@@ -59,6 +63,7 @@ static int parse(int argc, char **argv, struct settings *s)
 		{ "processes", required_argument, NULL, 'p' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "replay", required_argument, NULL, 'r' },
+		{ "out", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -94,6 +99,9 @@ static int parse(int argc, char **argv, struct settings *s)
 		case 'r':
 			s->replay = optarg;
 			break;
+		case 'o':
+			s->out = optarg;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -113,7 +121,7 @@ static int run_single(const struct settings *s, uint64_t operations,
 		      long long ms)
 {
 	long long start = now_ms();
-	int rc = single_run(s->seed, operations, ms);
+	int rc = single_run(s->seed, operations, ms, s->out);
 
 	printf("# single: %" PRIu64 " operations in %lld ms, each %s\n",
 	       single_checked, now_ms() - start,
@@ -170,7 +178,7 @@ int main(int argc, char **argv)
 {
 	struct settings s = {
 		.seed = now_ms(), .operations = UINT64_MAX, .ms = 20000,
-		.processes = 4, .threads = 12,
+		.processes = 4, .threads = 12, .out = getenv("OUT"),
 	};
 
 	/* What the operation exec runs. */

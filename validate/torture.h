@@ -6,6 +6,7 @@
  *   torture_model.c   what a heap is, in plain arrays
  *   torture_ops.c     the table of operations: each on the heap and on the model
  *   torture_single.c  sequences of them; a sequence that fails is made shorter
+ *   torture_log.c     what each thread of the crowd did last
  *   torture_crowd.c   many threads and processes, and kills: what always holds
  *   torture_many.c    30,000 threads at the same time
  *   torture_history.c histories for linear.c
@@ -62,8 +63,12 @@ void operations_begin(void);
 /** So long is a sequence, each of them in a process of its own. */
 #define SEQUENCE 1000
 
-/** Runs sequences for so many operations or milliseconds, what ends first. */
-int single_run(uint64_t seed, uint64_t operations, long long ms);
+/**
+ * Runs sequences for so many operations or milliseconds, what ends first.  Each
+ * one is in the directory @out, if there is one, before it runs.
+ */
+int single_run(uint64_t seed, uint64_t operations, long long ms,
+	       const char *out);
 
 /** Runs what @path lists; 0 if all of it is as the model says. */
 int single_replay(const char *path);

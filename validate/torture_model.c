@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What torture_model.h promises. */
+#include <limits.h>
+
 #include "torture_model.h"
 
 /* An object, as long as a key or a mapping has it. */
@@ -11,6 +13,10 @@ struct thing {
 	unsigned int max_pages;
 	unsigned int mappings;
 	unsigned int attachments;
+	/* Which in the order in which stat saw them, from 1 on; 0: it has not. */
+	unsigned int number;
+	/* Of a sparse one: pages that have memory for sure. */
+	uint32_t touched;
 	char *data;
 };
 
@@ -45,6 +51,8 @@ static struct thing *attached[SLOTS];
 static struct lock locks[KEYS];
 static long events[KEYS];
 static struct watched watched[KEYS];
+static unsigned int numbers;
+static unsigned int max_objects, max_user_objects;
 
 void model_new(void)
 {
@@ -57,6 +65,9 @@ void model_new(void)
 	memset(locks, 0, sizeof(locks));
 	memset(events, 0, sizeof(events));
 	memset(watched, 0, sizeof(watched));
+	numbers = 0;
+	max_objects = UINT_MAX;
+	max_user_objects = UINT_MAX;
 	for (i = 0; i < THINGS; i++)
 		things[i].data = malloc(MAX_PAGES * page);
 }
@@ -78,13 +89,19 @@ static void tell(unsigned int key, uint32_t what)
 
 /* ---------------------------------------------------------------- objects -- */
 
+/* It is there as long as a key, a mapping or an attachment has it. */
+static bool is_there(const struct thing *t)
+{
+	return t->named || t->mappings || t->attachments;
+}
+
 static struct thing *thing_new(unsigned int key, unsigned int pages,
 			       unsigned int max_pages, bool sparse)
 {
 	struct thing *t = things;
 	char *data;
 
-	while (t->named || t->mappings || t->attachments)
+	while (is_there(t))
 		t++;
 	data = t->data;
 	*t = (struct thing){
@@ -97,11 +114,33 @@ static struct thing *thing_new(unsigned int key, unsigned int pages,
 	return t;
 }
 
+static unsigned int count_things(void)
+{
+	const struct thing *t;
+	unsigned int n = 0;
+
+	for (t = things; t < things + THINGS; t++)
+		n += is_there(t);
+	return n;
+}
+
+/* Whether there may be one more: 0, or why not.  The user is counted first. */
+static long room_for_one(void)
+{
+	unsigned int n = count_things();
+
+	return n >= max_user_objects ? -EDQUOT : n >= max_objects ? -ENOSPC : 0;
+}
+
 static long create(unsigned int key, unsigned int pages,
 		   unsigned int max_pages, bool sparse)
 {
+	long err = room_for_one();
+
 	if (objects[key])
 		return -EEXIST;
+	if (err)
+		return err;
 	thing_new(key, pages, max_pages, sparse);
 	return 0;
 }
@@ -152,6 +191,8 @@ long model_resize(const struct op *op)
 		return -EFBIG;
 	if (pages < t->pages)
 		memset(t->data + pages * page, 0, (t->pages - pages) * page);
+	if (pages < t->pages)
+		t->touched &= (1U << pages) - 1;
 	t->pages = pages;
 	tell(op->key, NPHEAP_WATCH_SIZE);
 	return 0;
@@ -169,6 +210,7 @@ long model_punch(const struct op *op)
 	if (t->seals & NPHEAP_SEAL_SHRINK)
 		return -EPERM;
 	memset(t->data + first * page, 0, op_pages(op) * page);
+	t->touched &= ~(((1U << op_pages(op)) - 1) << first);
 	return 0;
 }
 
@@ -192,10 +234,21 @@ long model_size(const struct op *op)
 	return op->mode % 3 ? 0 : -ENOENT;
 }
 
+/*
+ * Each object has a generation of its own; which one is not foretold, but whether
+ * it was seen before, and when first.
+ */
+static unsigned int number_of(struct thing *t)
+{
+	if (!t->number)
+		t->number = ++numbers;
+	return t->number;
+}
+
 long model_stat(const struct op *op)
 {
-	const struct thing *t = objects[op->key];
-	uint64_t stat[6];
+	struct thing *t = objects[op->key];
+	uint64_t stat[9];
 
 	if (!t)
 		return -ENOENT;
@@ -204,25 +257,105 @@ long model_stat(const struct op *op)
 	stat[2] = t->mappings + !!t->attachments;
 	stat[3] = t->sparse;
 	stat[4] = t->seals;
-	/* What a sparse object has depends on how it is touched. */
-	stat[5] = t->sparse ? 0 : t->pages * page;
+	/* Its memory is what it may be, and the caller has created it. */
+	stat[5] = true;
+	stat[6] = number_of(t);
+	stat[7] = true;
+	stat[8] = true;
 	return checksum(stat, sizeof(stat));
 }
 
-/* Objects, also those that are only mapped, and sizes of the sparse ones. */
+/* The size of a sparse object is no memory, but what was touched is. */
+static struct range memory_of(const struct thing *t)
+{
+	struct range all = { t->pages * page, t->pages * page };
+
+	if (t->sparse)
+		all.least = __builtin_popcount(t->touched) * page;
+	return all;
+}
+
+static struct range memory_of_all(bool deleted_only)
+{
+	struct range sum = { 0 }, one;
+	const struct thing *t;
+
+	for (t = things; t < things + THINGS; t++) {
+		if (!is_there(t) || (deleted_only && t->named))
+			continue;
+		one = memory_of(t);
+		sum.least += one.least;
+		sum.most += one.most;
+	}
+	return sum;
+}
+
+struct range model_resident(unsigned int key)
+{
+	return memory_of(objects[key]);
+}
+
+struct range model_bytes(void)
+{
+	return memory_of_all(false);
+}
+
+struct range model_deleted(void)
+{
+	return memory_of_all(true);
+}
+
+struct range model_mappings(void)
+{
+	struct range sum = { 0 };
+	const struct thing *t;
+
+	for (t = things; t < things + THINGS; t++) {
+		sum.least += t->mappings;
+		sum.most += t->mappings + !!t->attachments;
+	}
+	return sum;
+}
+
+static uint64_t count_held(void)
+{
+	uint64_t n = 0;
+	int key;
+
+	for (key = 0; key < KEYS; key++)
+		n += locks[key].held != FREE;
+	return n;
+}
+
+/* Objects, also those that are only mapped, and what there is of them. */
 long model_usage(const struct op *op)
 {
-	uint64_t usage[2] = { 0 };
+	uint64_t usage[7] = { 0 };
 	const struct thing *t;
 
 	(void)op;
-	for (t = things; t < things + THINGS; t++) {
-		if (!t->named && !t->mappings && !t->attachments)
-			continue;
-		usage[0]++;
-		usage[1] += t->sparse ? t->pages * page : 0;
-	}
+	usage[0] = count_things();
+	for (t = things; t < things + THINGS; t++)
+		usage[1] += is_there(t) && t->sparse ? t->pages * page : 0;
+	usage[2] = count_held();
+	/* No key lost its record, or got another; and the rest as it may be. */
+	usage[3] = 0;
+	usage[4] = true;
+	usage[5] = true;
+	usage[6] = true;
 	return checksum(usage, sizeof(usage));
+}
+
+/* One of the limits on objects is set, or both are lifted. */
+long model_limit(const struct op *op)
+{
+	if (op->mode & 2)
+		max_objects = max_user_objects = UINT_MAX;
+	else if (op->mode & 1)
+		max_user_objects = op_objects(op);
+	else
+		max_objects = op_objects(op);
+	return 0;
 }
 
 /* --------------------------------------------------------------- mappings -- */
@@ -238,8 +371,12 @@ static long slot_map(const struct op *op, bool sparse)
 {
 	struct slot *s = &slots[op->slot];
 	struct thing *t = objects[op->key];
+	long err;
 
 	slot_clear(s);
+	err = room_for_one();
+	if (!t && err)
+		return err;
 	if (!t)
 		t = thing_new(op->key, op_pages(op), op_pages(op), sparse);
 	*s = (struct slot){ .thing = t, .pages = op_pages(op) };
@@ -257,7 +394,7 @@ long model_map(const struct op *op)
 	return slot_map(op, op->mode & 1);
 }
 
-static long access_thing(const struct thing *t, unsigned int index,
+static long access_thing(struct thing *t, unsigned int index,
 			 const struct op *op, bool write)
 {
 	char *p = t->data + index * page + op_in_page(op);
@@ -265,6 +402,7 @@ static long access_thing(const struct thing *t, unsigned int index,
 
 	if (index >= t->pages)
 		return -SIGBUS;
+	t->touched |= 1U << index;
 	if (length > page - op_in_page(op))
 		length = page - op_in_page(op);
 	if (!write)
@@ -355,10 +493,12 @@ long model_detach(const struct op *op)
 long model_attach(const struct op *op)
 {
 	bool create = op->mode & 1;
+	long err;
 
 	model_detach(op);
-	if (!objects[op->key] && !create)
-		return -ENOENT;
+	err = create ? room_for_one() : -ENOENT;
+	if (!objects[op->key] && err)
+		return err;
 	if (!objects[op->key])
 		thing_new(op->key, op_pages(op), op_pages(op), false);
 	attached[op->slot] = objects[op->key];
@@ -368,7 +508,7 @@ long model_attach(const struct op *op)
 
 static long access_attached(const struct op *op, bool write)
 {
-	const struct thing *t = attached[op->slot];
+	struct thing *t = attached[op->slot];
 
 	return t ? access_thing(t, op->a % t->max_pages, op, write) : -ENXIO;
 }

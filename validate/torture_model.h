@@ -16,6 +16,9 @@
 #define op_length(op) ((op)->b % (page / 8) * 8 + 8)
 #define op_byte(op) ((int)((op)->a >> 16) & 0xff)
 
+/** How many objects there may be, by the operation limit: 0 to 15. */
+#define op_objects(op) ((op)->a % 16)
+
 /** A number for memory of so many bytes, a multiple of 8. */
 long checksum(const void *p, size_t size);
 
@@ -30,6 +33,7 @@ long model_seal(const struct op *op);
 long model_size(const struct op *op);
 long model_stat(const struct op *op);
 long model_usage(const struct op *op);
+long model_limit(const struct op *op);
 long model_read(const struct op *op);
 long model_write(const struct op *op);
 long model_unmap(const struct op *op);
@@ -56,6 +60,23 @@ long model_watch_read(const struct op *op);
 long model_watch_poll(const struct op *op);
 long model_read_only(const struct op *op);
 long model_nothing(const struct op *op);
+
+/**
+ * What cannot be foretold to the byte, as a sparse object may get more pages than
+ * were touched: from @least to @most.
+ */
+struct range {
+	long long least;
+	long long most;
+};
+
+/** Bytes of the object of a key; of all objects; of the deleted ones. */
+struct range model_resident(unsigned int key);
+struct range model_bytes(void);
+struct range model_deleted(void);
+
+/** Mappings, without and with attachments: /sys does not count those yet. */
+struct range model_mappings(void);
 
 /** How acquire asks for the lock; the same for both sides. */
 uint32_t acquire_flags(const struct op *op);

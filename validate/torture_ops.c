@@ -19,7 +19,10 @@ static size_t mapped_pages[SLOTS];
 static const struct npheap_mapping *attached[SLOTS];
 static struct npheap_ref refs[KEYS];
 static uint64_t first_event[KEYS];
-static long long objects_before, sparse_before;
+static struct leftovers before;
+static long long mappings_before, held_before;
+static uint64_t generations[SEQUENCE];
+static unsigned int nr_generations;
 static sigjmp_buf after_fault;
 
 static uint64_t key_of(const struct op *op)
@@ -58,8 +61,9 @@ void operations_begin(void)
 		child_check(!npheap_event(heap, first_key + key,
 					  &first_event[key]));
 	}
-	objects_before = heap_stat("objects");
-	sparse_before = heap_stat("sparse_bytes");
+	before = leftovers_now();
+	mappings_before = heap_stat("mappings");
+	held_before = heap_stat("locks_held");
 }
 
 /* ---------------------------------------------------------------- objects -- */
@@ -138,11 +142,32 @@ static long run_size(const struct op *op)
 	}
 }
 
+/* Which of those that were seen, from 1 on. */
+static unsigned int number_of(uint64_t generation)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_generations; i++)
+		if (generations[i] == generation)
+			return i + 1;
+	generations[nr_generations++] = generation;
+	return nr_generations;
+}
+
+static bool is_in(struct range range, const char *what, long long value)
+{
+	if (value >= range.least && value <= range.most)
+		return true;
+	printf("# %s: %lld, not from %lld to %lld\n", what, value, range.least,
+	       range.most);
+	return false;
+}
+
 static long run_stat(const struct op *op)
 {
 	struct npheap_stat stat;
 	int rc = npheap_stat(heap, key_of(op), &stat);
-	uint64_t told[6];
+	uint64_t told[9];
 
 	if (rc)
 		return rc;
@@ -151,27 +176,48 @@ static long run_stat(const struct op *op)
 	told[2] = stat.mappings;
 	told[3] = stat.flags;
 	told[4] = stat.seals;
-	told[5] = stat.flags ? 0 : stat.resident;
+	told[5] = is_in(model_resident(op->key), "resident", stat.resident);
+	told[6] = number_of(stat.generation);
+	told[7] = stat.creator == getpid();
+	told[8] = stat.uid == geteuid();
 	return checksum(told, sizeof(told));
 }
 
 static long run_usage(const struct op *op)
 {
-	uint64_t usage[2];
+	struct leftovers now = leftovers_now();
+	uint64_t usage[7];
 
 	(void)op;
-	usage[0] = heap_stat("objects") - objects_before;
-	usage[1] = heap_stat("sparse_bytes") - sparse_before;
+	usage[0] = now.objects - before.objects;
+	usage[1] = now.sparse - before.sparse;
+	usage[2] = heap_stat("locks_held") - held_before;
+	usage[3] = now.locks - before.locks;
+	usage[4] = is_in(model_mappings(), "mappings",
+			 heap_stat("mappings") - mappings_before);
+	usage[5] = is_in(model_bytes(), "bytes", now.bytes - before.bytes);
+	usage[6] = is_in(model_deleted(), "deleted",
+			 now.deleted - before.deleted);
 	return checksum(usage, sizeof(usage));
+}
+
+/* Whatever comes of the sequence, clear_up() lifts them, too. */
+static long run_limit(const struct op *op)
+{
+	if (op->mode & 2)
+		return limits_restore(), 0;
+	return heap_write(op->mode & 1 ? "max_user_objects" : "max_objects",
+			  before.objects + op_objects(op));
 }
 
 /* --------------------------------------------------------------- mappings -- */
 
-static void slot_clear(const struct op *op)
+static long slot_clear(const struct op *op)
 {
-	if (mapped[op->slot])
-		munmap(mapped[op->slot], mapped_pages[op->slot] * page);
+	char *p = mapped[op->slot];
+
 	mapped[op->slot] = NULL;
+	return p ? result(munmap(p, mapped_pages[op->slot] * page)) : 0;
 }
 
 static long slot_set(const struct op *op, void *p)
@@ -185,14 +231,18 @@ static long slot_set(const struct op *op, void *p)
 
 static long run_alloc(const struct op *op)
 {
-	slot_clear(op);
-	return slot_set(op, npheap_alloc(dev, key_of(op),
-					 op_pages(op) * page));
+	long rc = slot_clear(op);
+
+	return rc ? rc : slot_set(op, npheap_alloc(dev, key_of(op),
+						   op_pages(op) * page));
 }
 
 static long run_map(const struct op *op)
 {
-	slot_clear(op);
+	long rc = slot_clear(op);
+
+	if (rc)
+		return rc;
 	return slot_set(op, mmap(NULL, op_pages(op) * page,
 				 PROT_READ | PROT_WRITE,
 				 MAP_SHARED | (op->mode & 1 ? MAP_NORESERVE : 0),
@@ -241,8 +291,7 @@ static long run_unmap(const struct op *op)
 {
 	if (!mapped[op->slot])
 		return -ENXIO;
-	slot_clear(op);
-	return 0;
+	return slot_clear(op);
 }
 
 static long run_unmap_head(const struct op *op)
@@ -565,7 +614,8 @@ const struct operation operations[] = {
 	OPERATION(seal, 3, model_seal),
 	OPERATION(size, 30, model_size),
 	OPERATION(stat, 30, model_stat),
-	OPERATION(usage, 3, model_usage),
+	OPERATION(usage, 5, model_usage),
+	OPERATION(limit, 6, model_limit),
 	OPERATION(read, 90, model_read),
 	OPERATION(write, 110, model_write),
 	OPERATION(unmap, 10, model_unmap),

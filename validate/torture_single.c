@@ -4,7 +4,8 @@
  *
  * A sequence runs in a process of its own, and begins with nothing, so it can
  * be run again.  One that fails is made shorter by delta debugging, and printed
- * as what --replay reads.
+ * as what --replay reads.  Before it runs it is written to a file, for when the
+ * kernel dies of it.
  */
 #include "torture_model.h"
 
@@ -22,7 +23,12 @@ struct sequence {
 	size_t length;
 };
 
+/* What try_sequence() says where it does not say which operation failed. */
+#define PASSED -1
+#define LEFT 256
+
 static struct progress *progress;
+static const char *out_dir;
 
 static unsigned int all_weights(void)
 {
@@ -59,6 +65,35 @@ static void generate(struct op *ops, size_t length, struct dice dice)
 		};
 }
 
+static void print_op(FILE *file, const struct op *op)
+{
+	fprintf(file, "%s %u %u %u %u %u\n", operations[op->what].name,
+		op->key, op->slot, op->mode, op->a, op->b);
+}
+
+static void print_ops(FILE *file, const struct op *ops, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		print_op(file, &ops[i]);
+}
+
+/* Written before it runs: what is there when the kernel dies was its end. */
+static void write_down(const struct op *ops, size_t length)
+{
+	char path[256];
+	FILE *file;
+
+	if (!out_dir)
+		return;
+	snprintf(path, sizeof(path), "%s/torture.single", out_dir);
+	file = fopen(path, "we");
+	child_check(file);
+	print_ops(file, ops, length);
+	child_check(!fclose(file));
+}
+
 static int run_sequence(void *arg)
 {
 	const struct sequence *s = arg;
@@ -84,6 +119,7 @@ static int clear_up(void *arg)
 	uint64_t key;
 
 	(void)arg;
+	limits_restore();
 	for (key = first_key; key < first_key + KEYS; key++) {
 		struct npheap_lock_args args = {
 			.key = key, .flags = NPHEAP_LOCK_TRY,
@@ -105,7 +141,10 @@ static int clear_up(void *arg)
 	return 0;
 }
 
-/* 0 where everything was as the model says, and nothing is left. */
+/*
+ * PASSED where everything was as the model says, and nothing is left; else which
+ * operation of the table was the first that failed, or LEFT where none did.
+ */
 static int try_sequence(const struct op *ops, size_t length)
 {
 	struct sequence s = { ops, length };
@@ -114,20 +153,16 @@ static int try_sequence(const struct op *ops, size_t length)
 
 	first_key += KEYS;
 	memset(progress, 0, sizeof(*progress));
+	write_down(ops, length);
 	status = status_of(spawn(run_sequence, &s));
 	single_checked += progress->done;
-	if (status_of(spawn(clear_up, NULL)))
-		status = status ? status : 1;
-	return !leftovers_are(before) || status;
+	status |= status_of(spawn(clear_up, NULL));
+	if (leftovers_are(before) && !status)
+		return PASSED;
+	return progress->done < length ? ops[progress->done].what : LEFT;
 }
 
 /* ------------------------------------------------------------------ replay -- */
-
-static void print_op(FILE *file, const struct op *op)
-{
-	fprintf(file, "%s %u %u %u %u %u\n", operations[op->what].name,
-		op->key, op->slot, op->mode, op->a, op->b);
-}
 
 static int parse_op(const char *line, struct op *op)
 {
@@ -162,9 +197,10 @@ static size_t without(const struct op *ops, size_t length, size_t start,
 
 /*
  * Zeller's ddmin, by complements: halves, quarters and so on are left out for as
- * long as what is left fails yet.
+ * long as what is left fails yet, and in the same way: else what is printed in the
+ * end might be another fault than the one that was found.
  */
-static size_t make_shorter(struct op *ops, size_t length)
+static size_t make_shorter(struct op *ops, size_t length, int failure)
 {
 	struct op rest[SEQUENCE];
 	size_t chunk, start, n;
@@ -172,7 +208,7 @@ static size_t make_shorter(struct op *ops, size_t length)
 	for (chunk = length / 2; chunk; chunk /= 2) {
 		for (start = 0; start < length;) {
 			n = without(ops, length, start, chunk, rest);
-			if (n && try_sequence(rest, n)) {
+			if (n && try_sequence(rest, n) == failure) {
 				memcpy(ops, rest, n * sizeof(*ops));
 				length = n;
 			} else {
@@ -197,24 +233,22 @@ static void print_mismatch(const struct op *ops, size_t length)
 
 static void print_failure(const struct op *ops, size_t length)
 {
-	size_t i;
-
-	for (i = 0; i < length; i++)
-		print_op(stdout, &ops[i]);
-	if (try_sequence(ops, length))
+	print_ops(stdout, ops, length);
+	if (try_sequence(ops, length) != PASSED)
 		print_mismatch(ops, length);
 }
 
-/* What fails only now and then cannot be made shorter. */
-static void explain(struct op *ops)
+/* What fails only now and then cannot be made shorter, but is not lost. */
+static void explain(struct op *ops, int failure)
 {
 	print_mismatch(ops, SEQUENCE);
-	if (!try_sequence(ops, SEQUENCE)) {
-		printf("# once more, it does not fail\n");
+	if (try_sequence(ops, SEQUENCE) != failure) {
+		printf("# once more, it does not fail so; all of it:\n");
+		print_ops(stdout, ops, SEQUENCE);
 		return;
 	}
 	printf("# made shorter:\n");
-	print_failure(ops, make_shorter(ops, SEQUENCE));
+	print_failure(ops, make_shorter(ops, SEQUENCE, failure));
 }
 
 /* -------------------------------------------------------------------- run -- */
@@ -224,26 +258,30 @@ static void prepare(void)
 	if (progress)
 		return;
 	first_key = test_key();
+	limits_keep();
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (progress == MAP_FAILED)
 		child_failed("mmap", __FILE__, __LINE__);
 }
 
-int single_run(uint64_t seed, uint64_t count, long long ms)
+int single_run(uint64_t seed, uint64_t count, long long ms, const char *out)
 {
 	long long limit = now_ms() + ms;
 	struct op ops[SEQUENCE];
 	uint64_t stream;
+	int failure;
 
 	prepare();
+	out_dir = out;
 	for (stream = 0; single_checked < count && now_ms() < limit; stream++) {
 		generate(ops, SEQUENCE, dice_new(seed, stream));
-		if (!try_sequence(ops, SEQUENCE))
+		failure = try_sequence(ops, SEQUENCE);
+		if (failure == PASSED)
 			continue;
-		printf("# a sequence of seed %llu fails\n",
-		       (unsigned long long)seed);
-		explain(ops);
+		printf("# sequence %llu of seed %llu fails\n",
+		       (unsigned long long)stream, (unsigned long long)seed);
+		explain(ops, failure);
 		return 1;
 	}
 	return 0;
@@ -269,7 +307,7 @@ int single_replay(const char *path)
 		}
 	}
 	fclose(file);
-	if (!try_sequence(ops, length))
+	if (try_sequence(ops, length) == PASSED)
 		return 0;
 	print_failure(ops, length);
 	return 1;

@@ -11,6 +11,10 @@
 #include "linear.h"
 #include "torture.h"
 
+/*
+ * The last call gives the lock back, and each of the others may come with a step
+ * of its own in the table: 4 * (2 * 7 + 1) and a crash, LINEAR_MAX at most.
+ */
 #define WORKERS 4
 #define CALLS 8
 
@@ -32,9 +36,11 @@ struct history {
 	_Atomic uint64_t kills;
 };
 
+/* @told: notifications, as the caller was told last. */
 struct caller {
 	struct dice dice;
 	unsigned int number;
+	long told;
 };
 
 static struct history *history;
@@ -48,12 +54,81 @@ static uint64_t in_us(uint64_t us)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec + us * 1000;
 }
 
-static long pages_of(void)
+static long result(long rc)
+{
+	return rc < 0 ? -errno : rc;
+}
+
+/* What can be called in more than one way is, by the seed. */
+static long size_by_table(uint32_t way)
 {
 	uint64_t size;
-	int rc = npheap_size(heap, history->key, &size);
+	long rc;
 
+	if (way % 2)
+		return result(npheap_getsize(dev, history->key)) / (long)page;
+	rc = npheap_size(heap, history->key, &size);
 	return rc == -ENOENT ? 0 : rc ? rc : (long)(size / page);
+}
+
+static long size_by_kernel(uint32_t way)
+{
+	struct npheap_stat stat;
+	long rc;
+
+	if (way % 2)
+		return result(size_by_ioctl(history->key)) / (long)page;
+	rc = npheap_stat(heap, history->key, &stat);
+	return rc == -ENOENT ? 0 : rc ? rc : (long)(stat.size / page);
+}
+
+static long classic_lock(uint32_t way)
+{
+	return result(way % 2 ? npheap_lock(dev, history->key) :
+				lock_by_ioctl(history->key));
+}
+
+static long give_back(uint32_t way)
+{
+	switch (way % 3) {
+	case 0:
+		return npheap_release(heap, history->key);
+	case 1:
+		return result(npheap_unlock(dev, history->key));
+	default:
+		return result(unlock_by_ioctl(history->key));
+	}
+}
+
+static long find_or_create(size_t size)
+{
+	void *p = npheap_alloc(dev, history->key, size);
+
+	return p == MAP_FAILED ? -errno : result(munmap(p, size));
+}
+
+static long forget(uint32_t way)
+{
+	struct npheap_cmd cmd = garbage_cmd(history->key * page);
+
+	switch (way % 3) {
+	case 0:
+		return npheap_remove(heap, history->key);
+	case 1:
+		return result(npheap_delete(dev, history->key));
+	default:
+		return result(ioctl(dev, NPHEAP_IOCTL_DELETE, &cmd));
+	}
+}
+
+static long notify(uint32_t way)
+{
+	struct npheap_event args = { .key = history->key, .count = 1 };
+
+	if (way % 2)
+		return npheap_notify(heap, history->key, 1);
+	/* More than 0: so many were woken. */
+	return ioctl(dev, NPHEAP_IOC_NOTIFY, &args) < 0 ? -errno : 0;
 }
 
 static long events_of(void)
@@ -64,7 +139,13 @@ static long events_of(void)
 	return rc ? rc : (long)(event - history->first_event) / 2;
 }
 
-static long make_call(enum linear_call call, long arg)
+static long wait_for_more(long told)
+{
+	return npheap_wait(heap, history->key, history->first_event + 2 * told,
+			   in_us(200));
+}
+
+static long make_call(enum linear_call call, long arg, uint32_t way)
 {
 	uint64_t key = history->key;
 
@@ -74,23 +155,33 @@ static long make_call(enum linear_call call, long arg)
 					   NPHEAP_FOREVER);
 	case LINEAR_LOCK:
 		return npheap_acquire_with(heap, key, 0, in_us(arg));
+	case LINEAR_CLASSIC:
+		return classic_lock(way);
 	case LINEAR_UNLOCK:
-		return npheap_release(heap, key);
+		return give_back(way);
 	case LINEAR_CONSISTENT:
 		return npheap_consistent(heap, key);
 	case LINEAR_CREATE:
-		return npheap_create(heap, key, arg * page, 8 * page, 0);
+		return npheap_create(heap, key, arg * page,
+				     LINEAR_MAX_PAGES * page, 0);
+	case LINEAR_ALLOC:
+		return find_or_create(arg * page);
 	case LINEAR_RESIZE:
 		return npheap_resize(heap, key, arg * page, 0);
 	case LINEAR_DELETE:
-		return npheap_remove(heap, key);
+		return forget(way);
 	case LINEAR_SIZE:
-		return pages_of();
+		return size_by_table(way);
+	case LINEAR_GETSIZE:
+		return size_by_kernel(way);
 	case LINEAR_NOTIFY:
-		return npheap_notify(heap, key, 1);
+		return notify(way);
 	case LINEAR_EVENT:
 		return events_of();
+	case LINEAR_WAIT:
+		return wait_for_more(arg);
 	case LINEAR_CRASH:
+	case LINEAR_SHOW:
 		break;
 	}
 	return -ENOSYS;
@@ -127,19 +218,34 @@ static void end(struct linear_op *op, long result)
 static void make(struct caller *c, enum linear_call call, long arg)
 {
 	struct linear_op *op = begin(call, c->number, arg);
+	long rc = make_call(call, arg, dice_roll(&c->dice, 6));
 
-	end(op, make_call(call, arg));
+	end(op, rc);
+	if (call == LINEAR_EVENT)
+		c->told = rc;
+}
+
+/* Who has the lock gives it back soon, or the others would only wait. */
+static enum linear_call choose(struct dice *dice)
+{
+	uint32_t roll = dice_roll(dice, LINEAR_CRASH + 2);
+
+	return roll < LINEAR_CRASH ? roll : LINEAR_UNLOCK;
 }
 
 static void make_some(struct caller *c)
 {
 	enum linear_call call;
+	long arg;
 	int i;
 
+	c->told = 0;
 	for (i = 1; i < CALLS; i++) {
-		call = dice_roll(&c->dice, LINEAR_CRASH);
-		make(c, call, (1 + dice_roll(&c->dice, 8)) *
-			      (call == LINEAR_LOCK ? 100 : 1));
+		call = choose(&c->dice);
+		arg = 1 + dice_roll(&c->dice, LINEAR_MAX_PAGES);
+		if (call == LINEAR_LOCK)
+			arg *= 100;
+		make(c, call, call == LINEAR_WAIT ? c->told : arg);
 	}
 	/* Whoever waits may wait for this. */
 	make(c, LINEAR_UNLOCK, 0);
@@ -164,7 +270,7 @@ static int be_caller(void *arg)
 /* What each of them waits for, too; and whoever ended by itself has failed. */
 static void await_callers(const pid_t *pids)
 {
-	long long limit = now_ms() + 60000;
+	long long limit = now_ms() + TEST_SECONDS * 1000LL;
 	int i;
 
 	for (i = 0; i < WORKERS; i++)
@@ -222,23 +328,13 @@ static void forget_key(void)
 	child_check(!npheap_release(heap, history->key));
 }
 
-/*
- * A size is read from the table, where it stays for a moment after the object
- * is deleted: what a resize is told then is not in the same order.
- */
-static bool is_told_earlier(const struct linear_op *op)
-{
-	return op->call == LINEAR_RESIZE && op->result == -ENOENT;
-}
-
 /* Without those that never began. */
-static size_t complete(struct linear_op *ops)
+static size_t begun(struct linear_op *ops)
 {
 	size_t n = 0, i;
 
 	for (i = 0; i < history->count; i++)
-		if (history->ops[i].begin &&
-		    !is_told_earlier(&history->ops[i]))
+		if (history->ops[i].begin)
 			ops[n++] = history->ops[i];
 	return n;
 }
@@ -246,10 +342,10 @@ static size_t complete(struct linear_op *ops)
 static void judge(void)
 {
 	struct linear_op ops[LINEAR_MAX];
-	size_t count = complete(ops);
+	size_t count = begun(ops);
 
 	history->histories++;
-	if (linear_check(ops, count))
+	if (linear_check(ops, linear_complete(ops, count)))
 		return;
 	printf("# no order of these calls explains what they returned:\n");
 	linear_print(ops, count);

@@ -267,7 +267,32 @@ static int be_caller(void *arg)
 
 /* ----------------------------------------------------------- the director -- */
 
-/* What each of them waits for, too; and whoever ended by itself has failed. */
+/* Without those that never began. */
+static size_t begun(struct linear_op *ops)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < history->count; i++)
+		if (history->ops[i].begin)
+			ops[n++] = history->ops[i];
+	return n;
+}
+
+/* Whoever ended by itself has failed, and so has who is in a call for too long. */
+static void check_going(pid_t pid, int number, long long limit)
+{
+	struct linear_op ops[LINEAR_MAX];
+
+	child_check(!waitpid(pid, NULL, WNOHANG));
+	if (now_ms() < limit)
+		return;
+	printf("# process %d is stuck in its last call, which has no end:\n",
+	       number);
+	linear_print(ops, begun(ops));
+	_exit(1);
+}
+
+/* What each of them waits for, too. */
 static void await_callers(const pid_t *pids)
 {
 	long long limit = now_ms() + TEST_SECONDS * 1000LL;
@@ -275,8 +300,7 @@ static void await_callers(const pid_t *pids)
 
 	for (i = 0; i < WORKERS; i++)
 		while (pids[i] && history->done[i] != history->round.value) {
-			child_check(!kill(pids[i], 0) && now_ms() < limit);
-			child_check(!waitpid(pids[i], NULL, WNOHANG));
+			check_going(pids[i], i, limit);
 			sched_yield();
 		}
 }
@@ -326,17 +350,6 @@ static void forget_key(void)
 	child_check(npheap_acquire(heap, history->key) == -EOWNERDEAD);
 	child_check(!npheap_consistent(heap, history->key));
 	child_check(!npheap_release(heap, history->key));
-}
-
-/* Without those that never began. */
-static size_t begun(struct linear_op *ops)
-{
-	size_t n = 0, i;
-
-	for (i = 0; i < history->count; i++)
-		if (history->ops[i].begin)
-			ops[n++] = history->ops[i];
-	return n;
 }
 
 static void judge(void)

@@ -32,12 +32,14 @@ struct seen {
 
 static struct thread_log *logs;
 static unsigned int nr_logs;
+static bool found;
 static struct seen seen[CROWD_PROCESSES * CROWD_THREADS];
 static __thread struct thread_log *mine;
 
 int log_new(unsigned int threads)
 {
 	nr_logs = threads;
+	found = false;
 	logs = mmap(NULL, threads * sizeof(*logs), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return logs == MAP_FAILED ? -1 : 0;
@@ -125,12 +127,11 @@ static bool is_stuck(unsigned int number)
 
 bool log_is_stuck(void)
 {
-	bool any = false;
 	unsigned int i;
 
-	for (i = 0; i < nr_logs; i++)
-		any |= is_stuck(i);
-	return any;
+	for (i = 0; i < nr_logs && !found; i++)
+		found = is_stuck(i);
+	return found;
 }
 
 static void print_log(unsigned int number, uint64_t now)

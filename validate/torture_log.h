@@ -30,7 +30,10 @@ void log_watch(void);
 /** All threads have done one since log_watch(). */
 bool log_all_moved(void);
 
-/** A thread has done none for too long since log_watch(); prints which. */
+/**
+ * A thread has done none for too long since log_watch(); prints which.  From then
+ * on it is so: nobody waits a second time.
+ */
 bool log_is_stuck(void);
 
 /** Prints the last lines of each thread. */

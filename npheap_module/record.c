@@ -297,6 +297,26 @@ static bool owner_knows(struct npheap_owner *owner,
 	return !xa_is_value(entry) || xa_to_value(entry) == rec->generation;
 }
 
+/*
+ * A place to note a locked record in.  Nothing may be allocated while it is
+ * locked, so it is not meanwhile, and stays where it is.
+ */
+static int owner_reserve(struct npheap_owner *owner, struct npheap_lock *rec)
+{
+	int err;
+
+	if (xa_load(&owner->known, rec->slot) || rec->slot == owner->reserved)
+		return 0;
+	rec->pins++;
+	npheap_rec_unlock(rec);
+	err = xa_reserve(&owner->known, rec->slot, GFP_KERNEL_ACCOUNT);
+	npheap_rec_lock(rec);
+	rec->pins--;
+	if (!err)
+		owner->reserved = rec->slot;
+	return err;
+}
+
 /**
  * npheap_rec_bind() - npheap_rec_get(), and note that a thread knows the record
  * @owner: the calling thread
@@ -310,26 +330,17 @@ static bool owner_knows(struct npheap_owner *owner,
  */
 struct npheap_lock *npheap_rec_bind(struct npheap_owner *owner, u64 key)
 {
-	struct npheap_lock *rec;
-	u32 slot;
+	struct npheap_lock *rec = npheap_rec_get(owner->heap, key);
 	int err;
 
-	for (;;) {
-		rec = npheap_rec_get(owner->heap, key);
-		if (IS_ERR(rec) || owner_knows(owner, rec))
-			return rec;
-		slot = rec->slot;
-		/* Nothing may be allocated while the record is locked ... */
-		if (xa_load(&owner->known, slot) || slot == owner->reserved)
-			break;
-		npheap_rec_unlock(rec);
-		err = xa_reserve(&owner->known, slot, GFP_KERNEL_ACCOUNT);
-		if (err)
-			return ERR_PTR(err);
-		owner->reserved = slot;
+	if (IS_ERR(rec) || owner_knows(owner, rec))
+		return rec;
+	err = owner_reserve(owner, rec);
+	if (err) {
+		npheap_rec_put(rec);
+		return ERR_PTR(err);
 	}
-	/* ... so there is a place for this. */
-	xa_store(&owner->known, slot, xa_mk_value(rec->generation), 0);
+	xa_store(&owner->known, rec->slot, xa_mk_value(rec->generation), 0);
 	owner->reserved = NPHEAP_NO_SLOT;
 	rec->knowers++;
 	rec_show_object(rec);

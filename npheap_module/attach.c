@@ -48,6 +48,7 @@ static const struct file_operations attached_fops = {
 	.mmap = attached_mmap,
 	.get_unmapped_area = npheap_get_unmapped_area,
 	.fsync = noop_fsync,
+	.release = npheap_object_release,
 };
 
 /* Whether @vma has the page of an attachment that belongs at @addr. */
@@ -98,12 +99,10 @@ static int attach_new(struct npheap_object *obj, bool writable,
 	struct file *file;
 	unsigned long addr;
 
-	ihold(&obj->inode);
-	file = npheap_file(obj->heap, &obj->inode, &attached_fops,
-			   writable ? O_RDWR : O_RDONLY);
+	file = npheap_object_file(obj, &attached_fops,
+				  writable ? O_RDWR : O_RDONLY);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	file->f_mode |= FMODE_NOCMTIME;
 	args->number = atomic64_inc_return(&obj->heap->attachments);
 	file->private_data = (void *)args->number;
 	addr = vm_mmap(file, 0, length,

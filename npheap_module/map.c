@@ -217,20 +217,28 @@ static int object_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* Files of objects; user space sees them as what its mappings are of. */
-static int object_release(struct inode *inode, struct file *file)
+/**
+ * npheap_object_release() - the end of a file of an object
+ * @inode: of the object
+ * @file: the file, of npheap_object_file()
+ *
+ * Context: Process context.
+ * Return: 0.
+ */
+int npheap_object_release(struct inode *inode, struct file *file)
 {
 	npheap_count_down(npheap_object(inode)->heap, mappings);
 	return 0;
 }
 
+/* Files of objects; user space sees them as what its mappings are of. */
 const struct file_operations npheap_object_fops = {
 	.owner = THIS_MODULE,
 	.llseek = noop_llseek,
 	.mmap = object_mmap,
 	.get_unmapped_area = npheap_get_unmapped_area,
 	.fsync = noop_fsync,
-	.release = object_release,
+	.release = npheap_object_release,
 };
 
 /**
@@ -261,22 +269,23 @@ struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
 }
 
 /**
- * npheap_object_file() - a file of an object
+ * npheap_object_file() - a file of an object, for a mapping
  * @obj: the object
+ * @fops: the file's operations, with npheap_object_release()
+ * @flags: O_RDWR or O_RDONLY
  *
- * What a mapping may do was decided by how the device was opened, so the
- * object's file may do all; and it has no time stamps to keep.
+ * It counts as a mapping, and it has no time stamps to keep.
  *
  * Context: Process context, may sleep.
  * Return: the file or an ERR_PTR().
  */
-struct file *npheap_object_file(struct npheap_object *obj)
+struct file *npheap_object_file(struct npheap_object *obj,
+				const struct file_operations *fops, int flags)
 {
 	struct file *file;
 
 	ihold(&obj->inode);
-	file = npheap_file(obj->heap, &obj->inode, &npheap_object_fops,
-			   O_RDWR);
+	file = npheap_file(obj->heap, &obj->inode, fops, flags);
 	if (IS_ERR(file))
 		return file;
 	file->f_mode |= FMODE_NOCMTIME;

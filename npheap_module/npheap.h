@@ -479,7 +479,9 @@ void npheap_object_stat(const struct npheap_object *obj,
 
 /* map.c */
 extern const struct file_operations npheap_object_fops;
-struct file *npheap_object_file(struct npheap_object *obj);
+int npheap_object_release(struct inode *inode, struct file *file);
+struct file *npheap_object_file(struct npheap_object *obj,
+				const struct file_operations *fops, int flags);
 int npheap_map(struct npheap_heap *heap, struct vm_area_struct *vma);
 struct file *npheap_file(struct npheap_heap *heap, struct inode *inode,
 			 const struct file_operations *fops, int flags);

@@ -314,6 +314,12 @@ int npheap_object_create(struct npheap_heap *heap,
 	return -EEXIST;
 }
 
+/* What a mapping may do was decided by how the device was opened. */
+static struct file *object_file(struct npheap_object *obj)
+{
+	return npheap_object_file(obj, &npheap_object_fops, O_RDWR);
+}
+
 /* A new object that cannot be opened shall not stay behind. */
 static struct file *object_create_open(struct npheap_heap *heap,
 				       const struct npheap_create *args)
@@ -323,7 +329,7 @@ static struct file *object_create_open(struct npheap_heap *heap,
 
 	if (IS_ERR(obj))
 		return ERR_CAST(obj);
-	file = npheap_object_file(obj);
+	file = object_file(obj);
 	if (IS_ERR(file))
 		object_abandon(obj);
 	else
@@ -351,7 +357,7 @@ struct file *npheap_object_open(struct npheap_heap *heap,
 	do {
 		obj = npheap_object_get(heap, args->key);
 		if (!IS_ERR(obj)) {
-			file = npheap_object_file(obj);
+			file = object_file(obj);
 			npheap_object_put(obj);
 			return file;
 		}

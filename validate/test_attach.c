@@ -57,6 +57,7 @@ static int mappings_of(uint64_t k)
 static void same_mapping_is_shared(void **state)
 {
 	const struct npheap_mapping *first, *second;
+	long long mappings = heap_stat("mappings");
 
 	heap_open(state);
 	first = attach(key, 3 * page);
@@ -65,11 +66,13 @@ static void same_mapping_is_shared(void **state)
 	second = attach(key, 0);
 	assert_ptr_equal(second->addr, first->addr);
 	assert_int_equal(mappings_of(key), 1);
+	assert_int_equal(heap_stat("mappings"), mappings + 1);
 	npheap_detach(heap, second);
 	assert_string_equal(first->addr, "hello");
 	assert_int_equal(mappings_of(key), 1);
 	npheap_detach(heap, first);
 	assert_int_equal(mappings_of(key), 0);
+	assert_int_equal(heap_stat("mappings"), mappings);
 	npheap_detach(heap, NULL);
 	heap_close();
 }

@@ -75,9 +75,6 @@ struct range model_resident(unsigned int key);
 struct range model_bytes(void);
 struct range model_deleted(void);
 
-/** Mappings, without and with attachments: /sys does not count those yet. */
-struct range model_mappings(void);
-
 /** How acquire asks for the lock; the same for both sides. */
 uint32_t acquire_flags(const struct op *op);
 

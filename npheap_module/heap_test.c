@@ -561,11 +561,22 @@ static void ask_other(struct kunit *test, struct other *other)
 	kthread_stop(task);
 }
 
+/* Another thread has one of its own, in its word, too, below the largest. */
+static void expect_small_number(struct kunit *test)
+{
+	struct other other;
+
+	ask_other(test, &other);
+	KUNIT_EXPECT_EQ(test, 0, other.err);
+	KUNIT_EXPECT_NE(test, other.id, 0);
+	KUNIT_EXPECT_LT(test, other.id, NPHEAP_WORD_OWNER);
+	KUNIT_EXPECT_EQ(test, (u32)other.word, other.id);
+}
+
 /* Behind the largest they begin again, and pass by those who live. */
 static void owner_numbers_stay_in_their_field(struct kunit *test)
 {
 	struct npheap_record *shared;
-	struct other other;
 	u64 word;
 
 	heap.next_owner = NPHEAP_WORD_OWNER;
@@ -575,23 +586,13 @@ static void owner_numbers_stay_in_their_field(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, lock(0));
 	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word),
 			word | NPHEAP_WORD_OWNER);
-	ask_other(test, &other);
-	KUNIT_EXPECT_EQ(test, 0, other.err);
-	KUNIT_EXPECT_NE(test, other.id, 0);
-	KUNIT_EXPECT_LT(test, other.id, NPHEAP_WORD_OWNER);
-	KUNIT_EXPECT_EQ(test, (u32)other.word, other.id);
+	expect_small_number(test);
 	/* And from anywhere behind. */
 	heap.next_owner = U32_MAX;
-	ask_other(test, &other);
-	KUNIT_EXPECT_EQ(test, 0, other.err);
-	KUNIT_EXPECT_NE(test, other.id, 0);
-	KUNIT_EXPECT_LT(test, other.id, NPHEAP_WORD_OWNER);
-	KUNIT_EXPECT_EQ(test, (u32)other.word, other.id);
+	expect_small_number(test);
 	/* The number of who lives is given to nobody else. */
 	heap.next_owner = NPHEAP_WORD_OWNER;
-	ask_other(test, &other);
-	KUNIT_EXPECT_EQ(test, 0, other.err);
-	KUNIT_EXPECT_NE(test, other.id, NPHEAP_WORD_OWNER);
+	expect_small_number(test);
 	KUNIT_EXPECT_EQ(test, 0, unlock());
 	KUNIT_EXPECT_EQ(test, READ_ONCE(shared->word), word);
 	forget(test);

@@ -230,7 +230,10 @@ struct race {
 	size_t size;
 };
 
-/* Odd ones by mmap, which finds or creates; even ones by CREATE. */
+/*
+ * Half of them by mmap, which finds or creates, half by CREATE; in the next round
+ * the other way round, as the same one may always be woken first.
+ */
 static int race_creator(struct race *race, int number)
 {
 	int i;
@@ -240,7 +243,7 @@ static int race_creator(struct race *race, int number)
 
 		gate_add(race->ready, 1);
 		gate_wait(race->start, i + 1);
-		if (number & 1) {
+		if ((number + i) & 1) {
 			char *p = map_key(key, race->size);
 
 			child_check(p[race->size - 1] == 0);
@@ -298,7 +301,8 @@ static void create_races_make_one_object(void **state)
 		by_ioctl += atomic_load(&race.created[i]);
 		delete(race.key + i);
 	}
-	assert_true(by_ioctl > 0);
+	printf("# %d of %d by CREATE\n", by_ioctl, ROUNDS);
+	assert_in_range(by_ioctl, 1, ROUNDS - 1);
 	assert_usage(before);
 }
 

@@ -171,7 +171,8 @@ static struct device_attribute *attribute(struct kunit *test, const char *name)
 /* The device that the files believe they are of: the tests' heap has none. */
 static struct device *fake_device(struct kunit *test)
 {
-	struct device *dev = kunit_kzalloc(test, sizeof(*dev), GFP_KERNEL);
+	struct device *dev = kunit_kzalloc(test, sizeof(*dev),
+					   GFP_KERNEL_ACCOUNT);
 
 	KUNIT_ASSERT_NOT_NULL(test, dev);
 	dev_set_drvdata(dev, &heap.misc);

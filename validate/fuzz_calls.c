@@ -389,14 +389,16 @@ static long run_list(struct fuzz_thread *t, const uint64_t *arg)
 		"/proc/npheap/objects", "/proc/npheap/locks",
 		"/proc/npheap/deleted", "/sys/kernel/debug/npheap/locks",
 	};
+	char got[2048] = "";
+	/* Which may be a fault, so nothing is open yet. */
+	void *p = world_place(t, arg[3], got, sizeof(got));
 	int fd = open(paths[arg[0] % 4], O_RDONLY | O_CLOEXEC);
-	char got[8192];
 	long rc;
 
 	if (fd < 0)
 		return -errno;
-	rc = fuzz_result(pread(fd, world_place(t, arg[3], got, sizeof(got)),
-			       arg[2] % sizeof(got), arg[1] * 512));
+	rc = fuzz_result(pread(fd, p, arg[2] % (sizeof(got) + 1),
+			       arg[1] * 512));
 	close(fd);
 	return rc;
 }

@@ -198,7 +198,7 @@ static const char *usage_of(const char *limit)
 
 long world_limit(uint64_t which, uint64_t more)
 {
-	const char *limit = limit_names[which % 8];
+	const char *limit = limit_names[which % NR_LIMITS];
 
 	world.limited = true;
 	return heap_write(limit, heap_stat(usage_of(limit)) + more % 64);

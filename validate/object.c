@@ -30,20 +30,20 @@ void assert_usage(struct usage before)
 	assert_more(before, 0, 0, 0, 0);
 }
 
-const char *const limit_names[] = {
+const char *const limit_names[NR_LIMITS] = {
 	"max_bytes", "max_objects", "max_sparse_bytes", "max_locks",
 	"max_user_bytes", "max_user_objects", "max_user_sparse_bytes",
-	"max_user_locks", NULL
+	"max_user_locks",
 };
 
-static long long kept[sizeof(limit_names) / sizeof(limit_names[0])];
+static long long kept[NR_LIMITS];
 
 void limits_keep(void)
 {
 	size_t i;
 
 	/* Those of a user are the heap's own at first, whatever that is. */
-	for (i = 0; limit_names[i]; i++)
+	for (i = 0; i < NR_LIMITS; i++)
 		kept[i] = strncmp(limit_names[i], "max_user_", 9) ?
 			  heap_stat(limit_names[i]) : INT64_MAX;
 }
@@ -52,7 +52,7 @@ void limits_restore(void)
 {
 	size_t i;
 
-	for (i = 0; limit_names[i]; i++)
+	for (i = 0; i < NR_LIMITS; i++)
 		heap_write(limit_names[i], kept[i]);
 }
 

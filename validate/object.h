@@ -24,8 +24,9 @@ void assert_more(struct usage before, long long bytes, long long deleted,
 #define LIMIT_TEST(function) \
 	cmocka_unit_test_setup_teardown(function, test_begin, limits_end)
 
-/** The attributes that are limits; the last one is NULL. */
-extern const char *const limit_names[];
+/** The attributes that are limits. */
+#define NR_LIMITS 8
+extern const char *const limit_names[NR_LIMITS];
 
 /** Remembers all limits, before the first test. */
 void limits_keep(void);
